@@ -1,0 +1,71 @@
+import type { Bytes } from './bytes.ts';
+
+/** Writes big-endian fields one after the other into memory that grows. */
+export class Writer {
+  #bytes: Uint8Array;
+  #length = 0;
+
+  constructor(capacity = 128) {
+    this.#bytes = new Uint8Array(capacity);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  u8(value: number): this {
+    this.#bytes[this.#grow(1)] = value;
+    return this;
+  }
+
+  u16(value: number): this {
+    const at = this.#grow(2);
+    this.#bytes[at] = value >>> 8;
+    this.#bytes[at + 1] = value;
+    return this;
+  }
+
+  u24(value: number): this {
+    return this.u8(value >>> 16).u16(value & 0xffff);
+  }
+
+  u32(value: number): this {
+    return this.u16(Math.floor(value / 0x1_0000) & 0xffff).u16(value & 0xffff);
+  }
+
+  /** Up to 2^48 - 1, the width of a DTLS sequence number. */
+  u48(value: number): this {
+    return this.u16(Math.floor(value / 0x1_0000_0000)).u32(value % 0x1_0000_0000);
+  }
+
+  put(bytes: Bytes): this {
+    const at = this.#grow(bytes.length);
+    this.#bytes.set(bytes, at);
+    return this;
+  }
+
+  vector8(bytes: Bytes): this {
+    return this.u8(bytes.length).put(bytes);
+  }
+
+  vector16(bytes: Bytes): this {
+    return this.u16(bytes.length).put(bytes);
+  }
+
+  /** What was written so far. The memory goes to the caller: write nothing more afterwards. */
+  finish(): Bytes {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  #grow(by: number): number {
+    const at = this.#length;
+    const length = at + by;
+    if (length > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(length, this.#bytes.length * 2));
+      larger.set(this.#bytes.subarray(0, at));
+      this.#bytes = larger;
+    }
+    this.#length = length;
+    return at;
+  }
+}

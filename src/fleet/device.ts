@@ -1,0 +1,60 @@
+import type { Bytes } from '../base/bytes.ts';
+import type { Peer } from '../base/peer.ts';
+import type { WallTime } from '../base/time.ts';
+import type { CredentialId, EndpointName, Row, Sector } from './names.ts';
+
+/**
+ * What the registry holds about one endpoint name. The record outlives a registration: its generation must, so that an
+ * old location never meets a new registration (SAFETY: the registration id is computed from row and generation).
+ */
+export interface DeviceRecord {
+  readonly row: Row;
+  /** Raised when a registration is removed. */
+  readonly generation: number;
+  /** Raised by one with every write: what a conditional commit compares. `0` stands for "not stored yet". */
+  readonly version: number;
+  readonly name: EndpointName;
+  readonly sector: Sector | undefined;
+  readonly registration: Registration | undefined;
+  /** The last exchange that changed this record, so that its duplicate is answered and not done again. */
+  readonly lastExchange: LastExchange | undefined;
+}
+
+export type Dialect = 'lwm2m' | 'cbor' | 'rd';
+
+export interface Registration {
+  /** Who registered, and so who may change it: a credential, or `undefined` for a device on plain CoAP. */
+  readonly owner: CredentialId | undefined;
+  readonly dialect: Dialect;
+  /** LwM2M enabler version, e.g. `[1, 1]`; `undefined` outside LwM2M. */
+  readonly version: readonly [major: number, minor: number] | undefined;
+  /** In seconds; `0` is infinite. */
+  readonly lifetime: number;
+  /** When the lifetime ends; `undefined` for an infinite one. */
+  readonly expires: WallTime | undefined;
+  /** The letters of `b` (LwM2M Core §6.2.1.2), without the Q of 1.0, which is `queueMode`. */
+  readonly binding: string;
+  readonly queueMode: boolean;
+  readonly sms: string | undefined;
+  readonly transport: 'coap' | 'coaps';
+  /** Where the newest authenticated message came from. */
+  readonly address: string;
+  readonly port: number;
+  readonly registeredAt: WallTime;
+  readonly lastContact: WallTime;
+  /** What the device says it is: objects, links, metadata (fleet/description decodes it). Changes rarely, so it stays encoded. */
+  readonly description: Bytes;
+}
+
+/** The exchange that made the newest change (SAFETY 3, 20). */
+export interface LastExchange {
+  /** The association it came on; plain CoAP peers are told apart by address instead. */
+  readonly association: Peer;
+  /** The DTLS record sequence number it arrived in; `undefined` on plain CoAP. */
+  readonly sequence: number | undefined;
+  readonly messageId: number;
+  /** The first 8 bytes of a digest of the request, as hex: a message ID used again for something else is not a duplicate. */
+  readonly digest: string;
+  /** The CoAP code of the reply, e.g. `0x41` for 2.01. */
+  readonly replyCode: number;
+}

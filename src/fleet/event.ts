@@ -1,0 +1,28 @@
+import type { WallTime } from '../base/time.ts';
+import type { EndpointName, RegistrationId, Row, Sector } from './names.ts';
+
+/** What happened, for those who follow the fleet. Written in the transaction of the change that it tells. */
+export interface FleetEvent {
+  readonly type: EventType;
+  readonly at: WallTime;
+  readonly row: Row;
+  readonly name: EndpointName;
+  readonly sector?: Sector;
+  readonly registrationId?: RegistrationId;
+  /** What differs by type, e.g. `{ reason: 'expired' }`. Small: a few hundred bytes at most. */
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+export type EventType =
+  | 'registered'
+  | 'updated'
+  | 'deregistered'
+  | 'expired'
+  | 'forgotten'
+  | 'credential-added'
+  | 'credential-revoked';
+
+/** An event as stored. Sequence numbers start at 1 and have no gaps. */
+export interface StoredEvent extends FleetEvent {
+  readonly sequence: number;
+}

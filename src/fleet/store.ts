@@ -1,0 +1,60 @@
+import type { Bytes } from '../base/bytes.ts';
+import type { Credential } from './credential.ts';
+import type { DeviceRecord } from './device.ts';
+import type { FleetEvent, StoredEvent } from './event.ts';
+import type { EndpointName, Row, Sector } from './names.ts';
+
+/**
+ * The port to the durable registry: `adapters/lmdbStore` in the server, a memory store with crash semantics in tests.
+ * Reads are synchronous; writes go in groups and report when they are on the disk.
+ */
+export interface Store {
+  /** A consistent view for one turn of the loop: what is stored, with our own changes under way laid over it. */
+  view(): View;
+  /**
+   * Asks for one change with its events, all or nothing. `settled` is called once, in a later turn. Commits settle in
+   * the order in which they were asked for. An empty commit settles when everything asked for before it is durable.
+   */
+  commit(commit: Commit, settled: (result: CommitResult) => void): void;
+  /** A number for a name that has none yet. A row that ends up unused is not handed out again by this process. */
+  allocateRow(): Row;
+  /** Up to `limit` records from row `from` on, in order of rows: pages, so that no reader stays open. */
+  devices(from: Row, limit: number): DeviceRecord[];
+  /** Up to `limit` events from sequence `from` on. */
+  events(from: number, limit: number): StoredEvent[];
+}
+
+export interface View {
+  device(row: Row): DeviceRecord | undefined;
+  /** The row of a name, if it was ever registered or given a credential. */
+  row(name: EndpointName, sector: Sector | undefined): Row | undefined;
+  /** Revoked credentials are returned too: the caller decides, and can say why. */
+  credential(identity: Bytes): Credential | undefined;
+  /** Whether a credential, revoked or not, stands for this name: then it cannot be taken without it. */
+  nameHasCredential(name: EndpointName, sector: Sector | undefined): boolean;
+  /** Whether anything read through this view is not durable yet. A reply that rests on it must wait (SAFETY 1). */
+  readonly restsOnPending: boolean;
+}
+
+export interface Commit {
+  readonly devices: readonly DeviceChange[];
+  readonly events: readonly FleetEvent[];
+}
+
+/**
+ * `record.version` must be `expected + 1`. A record of a new name (`expected` 0, and the name unknown to the view) also
+ * claims the name for its row; if somebody else claimed it first, the commit is a conflict.
+ */
+export interface DeviceChange {
+  /** The version the decision was made on; `0` if the row was empty. */
+  readonly expected: number;
+  readonly record: DeviceRecord;
+}
+
+/**
+ * `durable`: on the disk. `conflict`: another process changed what the decision rested on; nothing was written, decide
+ * again. `failed`: the disk refused (full, broken); nothing was written, nothing may be acknowledged.
+ */
+export type CommitResult = 'durable' | 'conflict' | 'failed';
+
+export const emptyCommit: Commit = { devices: [], events: [] };
