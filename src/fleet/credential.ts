@@ -24,8 +24,7 @@ export type Principal =
   | {
       readonly kind: 'psk';
       readonly credential: CredentialId;
-      readonly endpoint: EndpointName;
-      readonly sector: Sector | undefined;
+      /** The row of the one endpoint name it may speak for; its record, which always exists, says which name that is. */
       readonly row: Row;
     };
 

@@ -1,11 +1,12 @@
 import type { Bytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { WallTime } from '../base/time.ts';
+import type { Dialect, EnablerVersion } from '../lwm2m/registrationRequest.ts';
 import type { CredentialId, EndpointName, Row, Sector } from './names.ts';
 
 /**
- * What the registry holds about one endpoint name. The record outlives a registration: its generation must, so that an
- * old location never meets a new registration (SAFETY: the registration id is computed from row and generation).
+ * What the registry holds about one endpoint name, from the moment the name has a credential or a registration. The record outlives a registration: its generation must, so that an
+ * old location never meets a new registration (the registration id is computed from row and generation).
  */
 export interface DeviceRecord {
   readonly row: Row;
@@ -20,14 +21,12 @@ export interface DeviceRecord {
   readonly lastExchange: LastExchange | undefined;
 }
 
-export type Dialect = 'lwm2m' | 'cbor' | 'rd';
-
 export interface Registration {
   /** Who registered, and so who may change it: a credential, or `undefined` for a device on plain CoAP. */
   readonly owner: CredentialId | undefined;
   readonly dialect: Dialect;
   /** LwM2M enabler version, e.g. `[1, 1]`; `undefined` outside LwM2M. */
-  readonly version: readonly [major: number, minor: number] | undefined;
+  readonly version: EnablerVersion | undefined;
   /** In seconds; `0` is infinite. */
   readonly lifetime: number;
   /** When the lifetime ends; `undefined` for an infinite one. */
@@ -46,7 +45,7 @@ export interface Registration {
   readonly description: Bytes;
 }
 
-/** The exchange that made the newest change (SAFETY 3, 20). */
+/** The exchange that made the newest change. */
 export interface LastExchange {
   /** The association it came on; plain CoAP peers are told apart by address instead. */
   readonly association: Peer;

@@ -13,8 +13,8 @@ export type RegistrationId = Brand<string, 'RegistrationId'>;
 /** The number under which the store keeps everything about one endpoint name. */
 export type Row = Brand<number, 'Row'>;
 
-/** Names a credential for good, whatever becomes of its identity's bytes or its key. */
-export type CredentialId = Brand<string, 'CredentialId'>;
+/** Numbers a credential for good, whatever becomes of its identity's bytes or its key. Never used again. */
+export type CredentialId = Brand<number, 'CredentialId'>;
 
 export const maxNameBytes = 63;
 

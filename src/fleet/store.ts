@@ -32,7 +32,7 @@ export interface View {
   credential(identity: Bytes): Credential | undefined;
   /** Whether a credential, revoked or not, stands for this name: then it cannot be taken without it. */
   nameHasCredential(name: EndpointName, sector: Sector | undefined): boolean;
-  /** Whether anything read through this view is not durable yet. A reply that rests on it must wait (SAFETY 1). */
+  /** Whether anything read through this view is not durable yet. A reply that rests on it must wait. */
   readonly restsOnPending: boolean;
 }
 
