@@ -1,0 +1,124 @@
+import { type Bytes, concatBytes, toHex } from '../base/bytes.ts';
+import type { Peer } from '../base/peer.ts';
+import { after, type Instant, type Milliseconds } from '../base/time.ts';
+import { type Block, type BlockSize, decodeBlock, encodeBlock } from './codec/block.ts';
+import { ResponseCode } from './codec/code.ts';
+import { type Reply, type Request, reply } from './codec/message.ts';
+import { Block1, Block2, Observe, Options, RequestTag, Size1, Size2 } from './codec/option.ts';
+
+/**
+ * Bodies that arrive in blocks (RFC 7959 §2.5), kept by peer, cache key and Request-Tag (RFC 9175 §3.3) until they are
+ * whole. Bounded in number, in size and in time.
+ */
+export class BodyAssembly {
+  readonly #maxBody: number;
+  readonly #capacity: number;
+  readonly #lifetime: Milliseconds;
+  // In the order of the last block, oldest first.
+  readonly #partial = new Map<string, Partial>();
+
+  constructor(maxBody: number, capacity: number, lifetime: Milliseconds) {
+    this.#maxBody = maxBody;
+    this.#capacity = capacity;
+    this.#lifetime = lifetime;
+  }
+
+  get size(): number {
+    return this.#partial.size;
+  }
+
+  /** The whole body, once the last block is there; else the reply that asks for more or refuses. */
+  add(now: Instant, peer: Peer, request: Request, block: Block): { body: Bytes } | { reply: Reply } {
+    const key = bodyKey(peer, request);
+    const size = request.options.get(Size1);
+    if (block.number === 0 && size !== undefined && size > this.#maxBody) return { reply: this.tooLarge() };
+    const before = block.number === 0 ? undefined : this.#partial.get(key);
+    const offset = block.number * block.size;
+    const fits = block.more ? request.payload.length === block.size : request.payload.length <= block.size;
+    if (!fits) return { reply: reply(ResponseCode.BadRequest) };
+    if (offset !== (before?.length ?? 0)) {
+      this.#partial.delete(key);
+      return { reply: reply(ResponseCode.RequestEntityIncomplete) };
+    }
+    const length = offset + request.payload.length;
+    if (length > this.#maxBody) {
+      this.#partial.delete(key);
+      return { reply: this.tooLarge() };
+    }
+    const parts = before?.parts ?? [];
+    this.#partial.delete(key);
+    if (!block.more) return { body: concatBytes(...parts, request.payload) };
+
+    parts.push(request.payload.slice());
+    if (this.#partial.size >= this.#capacity) this.#dropOldest();
+    this.#partial.set(key, { peer, parts, length, until: after(now, this.#lifetime) });
+    return { reply: reply(ResponseCode.Continue, Options.empty.with(Block1, encodeBlock(block))) };
+  }
+
+  drop(peer: Peer): void {
+    for (const [key, partial] of this.#partial) if (partial.peer === peer) this.#partial.delete(key);
+  }
+
+  expire(now: Instant): void {
+    for (const [key, partial] of this.#partial) {
+      if (partial.until > now) return;
+      this.#partial.delete(key);
+    }
+  }
+
+  nextExpiry(): Instant | undefined {
+    for (const partial of this.#partial.values()) return partial.until;
+    return undefined;
+  }
+
+  /** 4.13 with the longest body we take (RFC 7959 §2.9.3). */
+  tooLarge(): Reply {
+    return reply(ResponseCode.RequestEntityTooLarge, Options.empty.with(Size1, this.#maxBody));
+  }
+
+  #dropOldest(): void {
+    for (const key of this.#partial.keys()) {
+      this.#partial.delete(key);
+      return;
+    }
+  }
+}
+
+interface Partial {
+  readonly peer: Peer;
+  readonly parts: Bytes[];
+  readonly length: number;
+  readonly until: Instant;
+}
+
+/** The part of a long answer that was asked for, or the whole of a short one (RFC 7959 §2.4). */
+export function sliceReply(whole: Reply, asked: Block | undefined, maxBlock: BlockSize): Reply {
+  const size = asked === undefined || asked.size > maxBlock ? maxBlock : asked.size;
+  // A client that asks for a larger block than we send counts in its own size.
+  const offset = asked === undefined ? 0 : asked.number * asked.size;
+  if (whole.payload.length <= size && offset === 0) return whole;
+  if (offset >= whole.payload.length) return reply(ResponseCode.BadRequest);
+  const end = Math.min(offset + size, whole.payload.length);
+  const block: Block = { number: offset / size, more: end < whole.payload.length, size };
+  let options = whole.options.with(Block2, encodeBlock(block));
+  if (offset === 0) options = options.with(Size2, whole.payload.length);
+  return { code: whole.code, options, payload: whole.payload.subarray(offset, end) };
+}
+
+/** The block an option names: `undefined` without it, `'invalid'` for a reserved size. */
+export function blockOf(options: Options, option: typeof Block1): Block | undefined | 'invalid' {
+  const value = options.get(option);
+  return value === undefined ? undefined : (decodeBlock(value) ?? 'invalid');
+}
+
+/** Requests with the same peer, code and options build one body; block and size options are no part of it. */
+function bodyKey(peer: Peer, request: Request): string {
+  let key = `${peer} ${request.code}`;
+  for (const { number, value } of request.options.list) {
+    if (number === Block1.number || number === Block2.number || number === Observe.number) continue;
+    // NoCacheKey options (RFC 7252 §5.4.6) do not tell requests apart, except Request-Tag, whose purpose it is.
+    if ((number & 0x1e) === 0x1c && number !== RequestTag.number) continue;
+    key += ` ${number}=${toHex(value)}`;
+  }
+  return key;
+}

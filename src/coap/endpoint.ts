@@ -1,0 +1,428 @@
+import type { Bytes } from '../base/bytes.ts';
+import type { Peer } from '../base/peer.ts';
+import type { RandomSource } from '../base/random.ts';
+import type { Instant, Milliseconds, Now } from '../base/time.ts';
+import { BodyAssembly, blockOf, sliceReply } from './blockwise.ts';
+import { type BlockSize, encodeBlock } from './codec/block.ts';
+import { isIdempotent, ResponseCode } from './codec/code.ts';
+import {
+  decodeMessage,
+  type Empty,
+  encodeMessage,
+  type Reply,
+  type Request,
+  type Response,
+  reply,
+} from './codec/message.ts';
+import { Block1, Block2, isCritical, knownOption, ProxyScheme, ProxyUri } from './codec/option.ts';
+import { Deduplication } from './deduplication.ts';
+import type { Exchange, RequestDraft, RequestFault, RequestHandle } from './exchange.ts';
+import { Outbox } from './outbox.ts';
+import { type PendingRequest, Requests } from './requests.ts';
+import { defaultTransmission, exchangeLifetime, maxTransmitWait, type TransmissionParameters } from './transmission.ts';
+
+/**
+ * CoAP over datagrams (RFC 7252, 7641, 7959): messages in, messages and requests out, for all peers of one server or
+ * for the one peer of a device. It knows no sockets, no clock and no DTLS, and it never answers a request by itself
+ * unless the protocol does: whoever is handed a request owes the answer, and as long as it is owed duplicates are
+ * dropped in silence. An empty ACK would end the client's retransmission, and with it the safety net under a crash, so
+ * none is sent unless `acknowledge` asks for it.
+ *
+ * Call `receive` for each datagram, `expire` when `nextExpiry` has come; `respond`, once, for each exchange handed out.
+ */
+export class CoapEndpoint {
+  readonly counters: CoapCounters = newCounters();
+
+  readonly #random: RandomSource;
+  readonly #limits: CoapLimits;
+  readonly #patience: Milliseconds;
+  readonly #seen: Deduplication;
+  readonly #bodies: BodyAssembly;
+  readonly #outbox: Outbox<Subject>;
+  readonly #requests: Requests;
+
+  constructor(options: CoapOptions) {
+    const transmission = options.transmission ?? defaultTransmission;
+    this.#random = options.random;
+    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#patience = maxTransmitWait(transmission);
+    const lifetime = exchangeLifetime(transmission);
+    this.#seen = new Deduplication(lifetime, this.#limits.maxExchanges);
+    this.#bodies = new BodyAssembly(this.#limits.maxBody, this.#limits.maxBodies, this.#patience);
+    this.#outbox = new Outbox(transmission, options.random, lifetime);
+    this.#requests = new Requests({ ...this.#limits, nstart: transmission.nstart });
+  }
+
+  /** Takes one datagram. Whatever it holds, this neither throws nor keeps a view of it. */
+  receive(now: Now, peer: Peer, datagram: Bytes, out: CoapOut): void {
+    const message = decodeMessage(datagram);
+    switch (message.kind) {
+      case 'request':
+        return this.#receiveRequest(now, peer, message, out);
+      case 'response':
+        return this.#receiveResponse(now, peer, message, out);
+      case 'empty':
+        return this.#receiveEmpty(peer, message, out);
+      case 'fault':
+        this.counters.malformed++;
+        // A Confirmable message is rejected, the others are ignored (RFC 7252 §4.2, §4.3).
+        if (message.reject !== undefined) this.#reject(peer, message.reject, out);
+    }
+  }
+
+  /**
+   * Answers an exchange: piggy-backed if nothing was sent for it yet, else as a separate response (RFC 7252 §5.2).
+   * `recognised`: whoever answers would notice a duplicate itself, so that this one may be forgotten early.
+   */
+  respond(now: Now, exchange: Exchange, answer: Reply, out: CoapOut, recognised = false): void {
+    let sliced = sliceReply(answer, exchange.block2, this.#limits.blockSize);
+    if (exchange.block1 !== undefined) {
+      sliced = { ...sliced, options: sliced.options.with(Block1, encodeBlock({ ...exchange.block1, more: false })) };
+    }
+    const { peer } = exchange;
+    if (exchange.confirmable && !exchange.acknowledged) {
+      const message = encodeMessage({ kind: 'response', type: 'ACK', ...piggyBacked(exchange, sliced) });
+      this.#seen.answered(peer, exchange.messageId, message, recognised || isIdempotent(exchange.code));
+      out.transmit(peer, message);
+      return;
+    }
+    const messageId = this.#outbox.nextMessageId(now.instant, peer);
+    const type = exchange.confirmable ? 'CON' : 'NON';
+    const message = encodeMessage({ kind: 'response', type, messageId, token: exchange.token, ...sliced });
+    if (type === 'CON') this.#outbox.add(now.instant, peer, messageId, message, { kind: 'response' });
+    else this.#seen.answered(peer, exchange.messageId, message, recognised || isIdempotent(exchange.code));
+    out.transmit(peer, message);
+  }
+
+  /** Tells the client to stop retransmitting: only where the answer waits for somebody else, never for the disk. */
+  acknowledge(exchange: Exchange, out: CoapOut): void {
+    if (!exchange.confirmable || exchange.acknowledged) return;
+    exchange.acknowledged = true;
+    const message = encodeMessage({ kind: 'empty', type: 'ACK', messageId: exchange.messageId });
+    this.#seen.answered(exchange.peer, exchange.messageId, message, isIdempotent(exchange.code));
+    out.transmit(exchange.peer, message);
+  }
+
+  /** Sends a notification on an observation that a peer has with us; `out.unobserved` tells if it does not want it. */
+  notify(now: Now, exchange: Exchange, notification: Reply, confirmable: boolean, out: CoapOut): void {
+    const messageId = this.#outbox.nextMessageId(now.instant, exchange.peer);
+    const { code, options, payload } = sliceReply(notification, exchange.block2, this.#limits.blockSize);
+    const type = confirmable ? 'CON' : 'NON';
+    const message = encodeMessage({ kind: 'response', type, messageId, token: exchange.token, code, options, payload });
+    if (confirmable) {
+      this.#outbox.add(now.instant, exchange.peer, messageId, message, { kind: 'notification', exchange });
+    }
+    out.transmit(exchange.peer, message);
+  }
+
+  /** Asks a peer. The answer, or the fault, comes with the same handle; `undefined` if there is no room for it. */
+  request(now: Now, peer: Peer, draft: RequestDraft, out: CoapOut): RequestHandle | undefined {
+    const added = this.#requests.add(peer, draft, this.#random.bytes(tokenLength));
+    if (added === undefined) {
+      this.counters.requestsRefused++;
+      return undefined;
+    }
+    if (added.sendNow) this.#send(now, added.request, out);
+    return added.request.handle;
+  }
+
+  /** Forgets a request or an observation. A notification that comes later is rejected, which ends it at the peer too. */
+  cancel(now: Now, handle: RequestHandle, out: CoapOut): void {
+    const request = this.#requests.get(handle);
+    if (request === undefined) return;
+    this.#outbox.take(request.peer, request.messageId);
+    this.#finish(now, request, out);
+  }
+
+  /** Forgets a peer: its session ended. What was asked of it fails as `peer-gone`. */
+  drop(peer: Peer, out: CoapOut): void {
+    this.#bodies.drop(peer);
+    for (const request of this.#requests.of(peer)) {
+      this.#outbox.take(peer, request.messageId);
+      this.#requests.remove(request);
+      out.failed(request.handle, 'peer-gone');
+    }
+  }
+
+  expire(now: Now, out: CoapOut): void {
+    this.#seen.expire(now.instant);
+    this.#bodies.expire(now.instant);
+    this.#outbox.expire(
+      now.instant,
+      (peer, message) => {
+        this.counters.retransmissions++;
+        out.transmit(peer, message);
+      },
+      subject => this.#gaveUp(now, subject, out),
+    );
+    for (let due = this.#requests.takeDue(now.instant); due !== undefined; due = this.#requests.takeDue(now.instant)) {
+      this.#outbox.take(due.peer, due.messageId);
+      this.#fail(now, due, 'timeout', out);
+    }
+  }
+
+  /** When `expire` has something to do; `undefined` while nothing is under way. */
+  nextExpiry(): Instant | undefined {
+    let next: Instant | undefined;
+    for (const at of [
+      this.#seen.nextExpiry(),
+      this.#bodies.nextExpiry(),
+      this.#outbox.nextExpiry(),
+      this.#requests.nextExpiry(),
+    ]) {
+      if (at !== undefined && (next === undefined || at < next)) next = at;
+    }
+    return next;
+  }
+
+  /** How much is kept at the moment, for metrics and for the test that nothing is left over. */
+  sizes(): { exchanges: number; bodies: number; transmissions: number; requests: number } {
+    return {
+      exchanges: this.#seen.size,
+      bodies: this.#bodies.size,
+      transmissions: this.#outbox.size,
+      requests: this.#requests.size,
+    };
+  }
+
+  #receiveRequest(now: Now, peer: Peer, request: Request, out: CoapOut): void {
+    const confirmable = request.type === 'CON';
+    const seen = this.#seen.look(peer, request.messageId);
+    if (seen !== 'new') {
+      this.counters.duplicates++;
+      // A duplicate while the answer is owed: it will go out once, so this one is dropped.
+      if (seen !== 'pending' && confirmable) out.transmit(peer, seen);
+      return;
+    }
+    const remembered = this.#seen.open(now.instant, peer, request.messageId);
+    const block1 = blockOf(request.options, Block1);
+    const block2 = blockOf(request.options, Block2);
+    const exchange: Exchange = {
+      peer,
+      messageId: request.messageId,
+      confirmable,
+      code: request.code,
+      token: request.token.slice(),
+      block1: block1 === 'invalid' ? undefined : block1,
+      block2: block2 === 'invalid' ? undefined : block2,
+      acknowledged: false,
+    };
+    if (!remembered && !isIdempotent(request.code)) {
+      this.counters.exchangesRefused++;
+      return this.#answer(now, exchange, reply(ResponseCode.ServiceUnavailable), out);
+    }
+    const refusal = this.#optionRefusal(request);
+    if (refusal !== undefined) {
+      this.counters.badOptions++;
+      // A Non-confirmable request with an option that nobody understands is ignored (RFC 7252 §5.4.1).
+      if (confirmable) this.#answer(now, exchange, reply(refusal), out);
+      return;
+    }
+    if (block1 === 'invalid' || block2 === 'invalid') {
+      return this.#answer(now, exchange, reply(ResponseCode.BadRequest), out);
+    }
+    if (block1 === undefined) {
+      if (request.payload.length > this.#limits.maxBody)
+        return this.#answer(now, exchange, this.#bodies.tooLarge(), out);
+      return out.request(exchange, request);
+    }
+    const assembled = this.#bodies.add(now.instant, peer, request, block1);
+    if ('body' in assembled) return out.request(exchange, { ...request, payload: assembled.body });
+    // What a block is answered with carries its own Block1, so the exchange must not add another.
+    this.#answer(now, { ...exchange, block1: undefined }, assembled.reply, out);
+  }
+
+  /** An answer of the protocol itself: doing the request again would end the same way. */
+  #answer(now: Now, exchange: Exchange, answer: Reply, out: CoapOut): void {
+    this.respond(now, exchange, answer, out, true);
+  }
+
+  /** What is wrong with the options as such: nobody knows a critical one, or one is there twice (RFC 7252 §5.4). */
+  #optionRefusal(request: Request): number | undefined {
+    let previous = -1;
+    for (const { number, value } of request.options.list) {
+      const known = knownOption(number);
+      const repeated = number === previous;
+      previous = number;
+      if (!isCritical(number)) continue;
+      if (known === undefined) return ResponseCode.BadOption;
+      if (known === ProxyUri || known === ProxyScheme) return ResponseCode.ProxyingNotSupported;
+      if (repeated && !known.repeatable) return ResponseCode.BadOption;
+      if (value.length < known.minimum || value.length > known.maximum) return ResponseCode.BadOption;
+      if (known.decode(value) === undefined) return ResponseCode.BadOption;
+    }
+    return undefined;
+  }
+
+  #receiveResponse(now: Now, peer: Peer, response: Response, out: CoapOut): void {
+    const request = this.#requests.find(peer, response.token);
+    if (response.type === 'ACK') {
+      // A piggy-backed response must match by message ID too (RFC 7252 §5.3.2).
+      if (request === undefined || this.#outbox.take(peer, response.messageId)?.kind !== 'request') return;
+      return this.#step(now, request, response, out);
+    }
+    if (request === undefined) {
+      this.counters.unmatched++;
+      // Nobody waits for it: RST also ends an observation that we forgot (RFC 7641 §3.6).
+      this.#reject(peer, response.messageId, out);
+      return;
+    }
+    const seen = this.#seen.look(peer, response.messageId);
+    if (seen !== 'new') {
+      this.counters.duplicates++;
+      if (seen !== 'pending' && response.type === 'CON') out.transmit(peer, seen);
+      return;
+    }
+    this.#seen.open(now.instant, peer, response.messageId);
+    if (response.type === 'CON') {
+      const ack = encodeMessage({ kind: 'empty', type: 'ACK', messageId: response.messageId });
+      this.#seen.answered(peer, response.messageId, ack, true);
+      out.transmit(peer, ack);
+    }
+    // A separate response acknowledges the request, even if it overtook the empty ACK (RFC 7252 §5.2.2).
+    this.#outbox.take(peer, request.messageId);
+    this.#step(now, request, response, out);
+  }
+
+  #receiveEmpty(peer: Peer, message: Empty, out: CoapOut): void {
+    // A ping (RFC 7252 §4.3).
+    if (message.type === 'CON') return this.#reject(peer, message.messageId, out);
+    const subject = this.#outbox.take(peer, message.messageId);
+    if (subject === undefined || message.type === 'ACK') return;
+    if (subject.kind === 'notification') out.unobserved(subject.exchange);
+    if (subject.kind === 'request') {
+      const request = this.#requests.get(subject.handle);
+      if (request === undefined) return;
+      this.#requests.remove(request);
+      out.failed(request.handle, 'reset');
+    }
+  }
+
+  #step(now: Now, request: PendingRequest, response: Response, out: CoapOut): void {
+    const step = this.#requests.answered(now.instant, request, response);
+    switch (step.kind) {
+      case 'send':
+        return this.#send(now, request, out);
+      case 'stale':
+        return;
+      case 'failed':
+        return this.#fail(now, request, step.fault, out);
+      case 'done':
+        if (step.lasts) this.#sendNext(now, request, out);
+        else this.#finish(now, request, out);
+        out.response(request.handle, step.response, step.lasts);
+    }
+  }
+
+  #send(now: Now, request: PendingRequest, out: CoapOut): void {
+    const { peer } = request;
+    const message = this.#requests.messageFor(request, this.#outbox.nextMessageId(now.instant, peer));
+    const bytes = encodeMessage(message);
+    if (message.type === 'CON') {
+      this.#outbox.add(now.instant, peer, message.messageId, bytes, { kind: 'request', handle: request.handle });
+    }
+    this.#requests.waitFor(now.instant, request, this.#patience);
+    out.transmit(peer, bytes);
+  }
+
+  #gaveUp(now: Now, subject: Subject, out: CoapOut): void {
+    if (subject.kind === 'notification') return out.unobserved(subject.exchange);
+    if (subject.kind !== 'request') return;
+    const request = this.#requests.get(subject.handle);
+    if (request !== undefined) this.#fail(now, request, 'timeout', out);
+  }
+
+  #fail(now: Now, request: PendingRequest, fault: RequestFault, out: CoapOut): void {
+    this.#finish(now, request, out);
+    out.failed(request.handle, fault);
+  }
+
+  #finish(now: Now, request: PendingRequest, out: CoapOut): void {
+    this.#sendNext(now, request, out);
+    this.#requests.remove(request);
+  }
+
+  #sendNext(now: Now, request: PendingRequest, out: CoapOut): void {
+    const next = this.#requests.release(request);
+    if (next !== undefined) this.#send(now, next, out);
+  }
+
+  #reject(peer: Peer, messageId: number, out: CoapOut): void {
+    out.transmit(peer, encodeMessage({ kind: 'empty', type: 'RST', messageId }));
+  }
+}
+
+/** Where the endpoint writes what has to happen next. Views handed out are valid only during the call. */
+export interface CoapOut {
+  transmit(peer: Peer, message: Bytes): void;
+  /** A new request with its whole body. `respond` is owed for it. */
+  request(exchange: Exchange, request: Request): void;
+  /** An answer to a request of ours, or (`lasts`) a notification, with more to come. */
+  response(handle: RequestHandle, response: Response, lasts: boolean): void;
+  failed(handle: RequestHandle, fault: RequestFault): void;
+  /** The peer rejected a notification, or never acknowledged it: it is not observed any more. */
+  unobserved(exchange: Exchange): void;
+}
+
+export interface CoapOptions {
+  readonly random: RandomSource;
+  readonly transmission?: TransmissionParameters;
+  readonly limits?: Partial<CoapLimits>;
+}
+
+export interface CoapLimits {
+  /** How many messages are remembered for their duplicates. */
+  readonly maxExchanges: number;
+  /** How long a request's or an answer's body may be, in bytes. */
+  readonly maxBody: number;
+  /** How many bodies may be half received. */
+  readonly maxBodies: number;
+  readonly blockSize: BlockSize;
+  /** How many requests and observations of ours may be under way, with all peers. */
+  readonly maxRequests: number;
+  readonly maxQueuedForPeer: number;
+}
+
+/** What was dropped or refused, by reason. */
+export interface CoapCounters {
+  malformed: number;
+  duplicates: number;
+  badOptions: number;
+  unmatched: number;
+  exchangesRefused: number;
+  requestsRefused: number;
+  retransmissions: number;
+}
+
+type Subject =
+  | { readonly kind: 'request'; readonly handle: RequestHandle }
+  | { readonly kind: 'response' }
+  | { readonly kind: 'notification'; readonly exchange: Exchange };
+
+function piggyBacked(exchange: Exchange, answer: Reply) {
+  return { messageId: exchange.messageId, token: exchange.token, ...answer };
+}
+
+function newCounters(): CoapCounters {
+  return {
+    malformed: 0,
+    duplicates: 0,
+    badOptions: 0,
+    unmatched: 0,
+    exchangesRefused: 0,
+    requestsRefused: 0,
+    retransmissions: 0,
+  };
+}
+
+export const defaultLimits: CoapLimits = {
+  maxExchanges: 65_536,
+  maxBody: 4096,
+  maxBodies: 1024,
+  blockSize: 1024,
+  maxRequests: 10_000,
+  maxQueuedForPeer: 32,
+};
+
+// Long enough that nobody off the path guesses it (RFC 7252 §5.3.1).
+const tokenLength = 8;

@@ -1,0 +1,49 @@
+import type { Brand } from '../base/brand.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Peer } from '../base/peer.ts';
+import type { Block } from './codec/block.ts';
+import type { Options } from './codec/option.ts';
+
+/** A request that somebody sent us, for as long as its answer is owed or its observation lasts. */
+export interface Exchange {
+  readonly peer: Peer;
+  readonly messageId: number;
+  readonly confirmable: boolean;
+  readonly code: number;
+  readonly token: Bytes;
+  /** The block that the last Block1 request of the body carried: the answer repeats it (RFC 7959 §2.3). */
+  readonly block1: Block | undefined;
+  /** The part of the answer that was asked for. */
+  readonly block2: Block | undefined;
+  /** Whether an empty ACK has left already, so that the answer is a separate response. */
+  acknowledged: boolean;
+}
+
+/** A request of ours that is under way, or an observation of ours that lasts. */
+export type RequestHandle = Brand<number, 'RequestHandle'>;
+
+/** What we want to ask. The endpoint adds token, message ID and block options. */
+export interface RequestDraft {
+  readonly code: number;
+  readonly options: Options;
+  readonly payload: Bytes;
+  /** Sends a Non-confirmable message: no retransmission, and an answer that may never come. */
+  readonly nonConfirmable?: boolean;
+  /** Registers interest with Observe 0; notifications come with the same handle until `cancel`. */
+  readonly observe?: boolean;
+}
+
+/** Why a request of ours ended without an answer. */
+export type RequestFault =
+  /** Nothing came back until the last retransmission's time had passed. */
+  | 'timeout'
+  /** The peer rejected the message with RST. */
+  | 'reset'
+  /** The peer's session ended, or its address changed. */
+  | 'peer-gone'
+  /** Too many requests wait for this peer, or for all peers together. */
+  | 'queue-full'
+  /** The answer's body is longer than we accept. */
+  | 'too-large'
+  /** The answer carried a critical option that we do not know, or a block that does not fit. */
+  | 'bad-response';

@@ -1,0 +1,93 @@
+import type { Bytes } from '../base/bytes.ts';
+import { Deadlines } from '../base/deadlines.ts';
+import type { Peer } from '../base/peer.ts';
+import type { RandomSource } from '../base/random.ts';
+import { after, type Instant, type Milliseconds } from '../base/time.ts';
+import { keyOf } from './deduplication.ts';
+import { firstTimeout, type TransmissionParameters } from './transmission.ts';
+
+/**
+ * Confirmable messages of ours that nobody has acknowledged, each with its retransmission timer (RFC 7252 §4.2), and
+ * the message IDs that are ours to use. A subject is what a message was sent for.
+ */
+export class Outbox<Subject> {
+  readonly #parameters: TransmissionParameters;
+  readonly #random: RandomSource;
+  readonly #idLifetime: Milliseconds;
+  readonly #waiting = new Map<number, Waiting<Subject>>();
+  /** When to send a message again if nothing has come back. Doubles each time (RFC 7252 §4.2). */
+  readonly #retransmissions = new Deadlines<number>();
+  // The next message ID for each peer, in the order of last use, until a used one cannot come back any more.
+  readonly #nextIds = new Map<Peer, { id: number; until: Instant }>();
+
+  constructor(parameters: TransmissionParameters, random: RandomSource, idLifetime: Milliseconds) {
+    this.#parameters = parameters;
+    this.#random = random;
+    this.#idLifetime = idLifetime;
+  }
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  /** A message ID that was not used with this peer within EXCHANGE_LIFETIME (RFC 7252 §4.4). */
+  nextMessageId(now: Instant, peer: Peer): number {
+    const used = this.#nextIds.get(peer);
+    const id = used === undefined ? Math.floor(this.#random.fraction() * 0x1_0000) : used.id;
+    if (used !== undefined) this.#nextIds.delete(peer);
+    this.#nextIds.set(peer, { id: (id + 1) & 0xffff, until: after(now, this.#idLifetime) });
+    return id;
+  }
+
+  add(now: Instant, peer: Peer, messageId: number, message: Bytes, subject: Subject): void {
+    const key = keyOf(peer, messageId);
+    const timeout = firstTimeout(this.#parameters, this.#random.fraction());
+    this.#waiting.set(key, { peer, messageId, message, subject, timeout, sent: 1 });
+    this.#retransmissions.set(key, after(now, timeout));
+  }
+
+  /** Ends the retransmission of a message: it was acknowledged, rejected or is not wanted any more. */
+  take(peer: Peer, messageId: number): Subject | undefined {
+    const key = keyOf(peer, messageId);
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined) return undefined;
+    this.#waiting.delete(key);
+    this.#retransmissions.clear(key);
+    return waiting.subject;
+  }
+
+  /** Retransmits what is due and hands over what has been given up. */
+  expire(now: Instant, transmit: (peer: Peer, message: Bytes) => void, gaveUp: (subject: Subject) => void): void {
+    for (let key = this.#retransmissions.takeDue(now); key !== undefined; key = this.#retransmissions.takeDue(now)) {
+      const waiting = this.#waiting.get(key)!;
+      if (waiting.sent > this.#parameters.maxRetransmit) {
+        this.#waiting.delete(key);
+        gaveUp(waiting.subject);
+        continue;
+      }
+      waiting.sent++;
+      waiting.timeout *= 2;
+      this.#retransmissions.set(key, after(now, waiting.timeout));
+      transmit(waiting.peer, waiting.message);
+    }
+    for (const [peer, used] of this.#nextIds) {
+      if (used.until > now) break;
+      this.#nextIds.delete(peer);
+    }
+  }
+
+  nextExpiry(): Instant | undefined {
+    const next = this.#retransmissions.next();
+    for (const used of this.#nextIds.values()) return next === undefined || used.until < next ? used.until : next;
+    return next;
+  }
+}
+
+interface Waiting<Subject> {
+  readonly peer: Peer;
+  readonly messageId: number;
+  readonly message: Bytes;
+  readonly subject: Subject;
+  timeout: Milliseconds;
+  sent: number;
+}
