@@ -27,8 +27,6 @@ export function parseSector(text: string): Sector | undefined {
 }
 
 function isName(text: string): boolean {
-  if (text.length === 0 || text.length > maxNameBytes) return false;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: refusing them is the point
-  if (/[\u0000-\u001f\u007f-\u009f]/.test(text)) return false;
-  return !/\p{Surrogate}/u.test(text) && utf8(text).length <= maxNameBytes;
+  if (text.length === 0 || text.length > maxNameBytes || /[\p{Control}\p{Surrogate}]/u.test(text)) return false;
+  return utf8(text).length <= maxNameBytes;
 }

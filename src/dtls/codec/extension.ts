@@ -1,0 +1,35 @@
+import type { Bytes } from '../../base/bytes.ts';
+import { DecodeError, type Reader } from '../../base/reader.ts';
+import { Writer } from '../../base/writer.ts';
+
+export const ExtensionType = {
+  extendedMasterSecret: 23, // RFC 7627 §5.1
+  renegotiationInfo: 0xff01, // RFC 5746 §3.2
+} as const;
+
+/** The extensions of a hello by type; those that nobody here knows stay raw. */
+export type Extensions = ReadonlyMap<number, Bytes>;
+
+export const noExtensions: Extensions = new Map();
+
+/** Reads the extensions block to the end. It may be missing altogether (RFC 5246 §7.4.1.2). One type twice is malformed. */
+export function readExtensions(reader: Reader): Extensions {
+  if (reader.left === 0) return noExtensions;
+  const length = reader.u16();
+  if (length !== reader.left) throw new DecodeError('extensions do not fill the message');
+  const extensions = new Map<number, Bytes>();
+  while (reader.left > 0) {
+    const type = reader.u16();
+    if (extensions.has(type)) throw new DecodeError(`extension ${type} twice`);
+    extensions.set(type, reader.vector16());
+  }
+  return extensions;
+}
+
+/** With nothing to say the block is left out, its length too. */
+export function writeExtensions(writer: Writer, extensions: Extensions): void {
+  if (extensions.size === 0) return;
+  const block = new Writer(32);
+  for (const [type, data] of extensions) block.u16(type).vector16(data);
+  writer.vector16(block.finish());
+}

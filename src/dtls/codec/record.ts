@@ -1,0 +1,97 @@
+import type { Bytes } from '../../base/bytes.ts';
+
+/** What a record carries (RFC 5246 §6.2.1). */
+export const ContentType = { changeCipherSpec: 20, alert: 21, handshake: 22, applicationData: 23 } as const;
+
+/** Versions count down from the ones' complement of 1.2 (RFC 6347 §4.1). */
+export const dtls12 = 0xfefd;
+export const dtls10 = 0xfeff;
+
+/** One record of a datagram. `header` and `fragment` are views into it. */
+export interface Record {
+  readonly type: number;
+  readonly version: number;
+  readonly epoch: number;
+  readonly sequence: number;
+  readonly fragment: Bytes;
+}
+
+/**
+ * Reads the record at `at`, or `undefined` if none is there: the rest of a datagram that does not parse is dropped
+ * (RFC 6347 §4.1.2.7).
+ *
+ * ```
+ *  struct {
+ *    ContentType type;            1 byte
+ *    ProtocolVersion version;     2
+ *    uint16 epoch;                2
+ *    uint48 sequence_number;      6
+ *    uint16 length;               2
+ *    opaque fragment[length];
+ *  } DTLSPlaintext;
+ * ```
+ */
+export function decodeRecord(datagram: Bytes, at: number): Record | undefined {
+  const start = at + recordHeaderLength;
+  if (start > datagram.length) return undefined;
+  const length = (datagram[at + 11]! << 8) | datagram[at + 12]!;
+  if (length > maxFragmentLength || start + length > datagram.length) return undefined;
+  const version = (datagram[at + 1]! << 8) | datagram[at + 2]!;
+  if (version >>> 8 !== 0xfe) return undefined;
+  return {
+    type: datagram[at]!,
+    version,
+    epoch: (datagram[at + 3]! << 8) | datagram[at + 4]!,
+    sequence: readUint48(datagram, at + 5),
+    fragment: datagram.subarray(start, start + length),
+  };
+}
+
+/** Writes the header in front of a fragment that stands, or will stand, `recordHeaderLength` bytes further on. */
+export function writeRecordHeader(
+  bytes: Bytes,
+  at: number,
+  type: number,
+  version: number,
+  epoch: number,
+  sequence: number,
+  length: number,
+): void {
+  bytes[at] = type;
+  bytes[at + 1] = version >>> 8;
+  bytes[at + 2] = version;
+  bytes[at + 3] = epoch >>> 8;
+  bytes[at + 4] = epoch;
+  writeUint48(bytes, at + 5, sequence);
+  bytes[at + 11] = length >>> 8;
+  bytes[at + 12] = length;
+}
+
+/** A record without protection: epoch 0. */
+export function encodePlainRecord(type: number, version: number, sequence: number, fragment: Bytes): Bytes {
+  const bytes = new Uint8Array(recordHeaderLength + fragment.length);
+  writeRecordHeader(bytes, 0, type, version, 0, sequence, fragment.length);
+  bytes.set(fragment, recordHeaderLength);
+  return bytes;
+}
+
+export function writeUint48(bytes: Bytes, at: number, value: number): void {
+  const high = Math.floor(value / 0x1_0000_0000);
+  bytes[at] = high >>> 8;
+  bytes[at + 1] = high;
+  bytes[at + 2] = value >>> 24;
+  bytes[at + 3] = value >>> 16;
+  bytes[at + 4] = value >>> 8;
+  bytes[at + 5] = value;
+}
+
+function readUint48(bytes: Bytes, at: number): number {
+  const high = (bytes[at]! << 8) | bytes[at + 1]!;
+  const low = ((bytes[at + 2]! << 24) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 8) | bytes[at + 5]!) >>> 0;
+  return high * 0x1_0000_0000 + low;
+}
+
+export const recordHeaderLength = 13;
+export const maxSequence = 2 ** 48 - 1;
+/** 2^14 bytes of plaintext and what protection may add (RFC 5246 §6.2.3). */
+const maxFragmentLength = 2 ** 14 + 2048;
