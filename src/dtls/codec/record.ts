@@ -8,7 +8,7 @@ export const dtls12 = 0xfefd;
 export const dtls10 = 0xfeff;
 
 /** One record of a datagram. `header` and `fragment` are views into it. */
-export interface Record {
+export interface DtlsRecord {
   readonly type: number;
   readonly version: number;
   readonly epoch: number;
@@ -31,7 +31,7 @@ export interface Record {
  *  } DTLSPlaintext;
  * ```
  */
-export function decodeRecord(datagram: Bytes, at: number): Record | undefined {
+export function decodeRecord(datagram: Bytes, at: number): DtlsRecord | undefined {
   const start = at + recordHeaderLength;
   if (start > datagram.length) return undefined;
   const length = (datagram[at + 11]! << 8) | datagram[at + 12]!;
