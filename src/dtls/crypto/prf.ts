@@ -22,7 +22,7 @@ export class Prf {
     labelled.set(utf8(label));
     labelled.set(seed, label.length);
     const output = new Uint8Array(Math.ceil(length / this.#digestLength) * this.#digestLength);
-    let a = labelled;
+    let a: Bytes = labelled;
     for (let at = 0; at < length; at += this.#digestLength) {
       a = this.#hmac.tag(a);
       output.set(this.#hmac.tag(a, labelled), at);
