@@ -1,0 +1,47 @@
+import type { Bytes } from '../base/bytes.ts';
+import type { Remote } from '../base/peer.ts';
+import type { WallTime } from '../base/time.ts';
+
+/** Why a handshake came to nothing. To the operator only: the peer hears what `alertFor` says, or nothing. */
+export type HandshakeFault =
+  | 'malformed'
+  | 'unexpected-message'
+  | 'protocol-version'
+  /** None of the suites offered is one that we speak; `detail` names those offered. */
+  | 'no-common-suite'
+  /** Nobody goes by this identity, or its credential was revoked. */
+  | 'unknown-identity'
+  /** The identity is known, and whoever used it does not hold its key. */
+  | 'wrong-key'
+  /** The peer stopped answering. */
+  | 'gave-up'
+  /** It was the oldest of too many half-open handshakes. */
+  | 'handshakes-full'
+  /** Too many half-open handshakes from one network. */
+  | 'prefix-limit';
+
+/** One failed handshake, for log and diagnosis. Never holds a key. */
+export interface HandshakeReport {
+  readonly at: WallTime;
+  readonly remote: Remote;
+  readonly fault: HandshakeFault;
+  /** If the client got so far as to say it. Arbitrary bytes of a stranger. */
+  readonly identity: Bytes | undefined;
+  readonly detail: string | undefined;
+}
+
+/** Why an association ended. */
+export type CloseReason =
+  /** The peer said so. */
+  | 'close-notify'
+  /** We said so. */
+  | 'closed'
+  /** A new handshake of the same owner, or from the same address, was completed. */
+  | 'replaced'
+  /** The table was full and nothing had been heard of it for longer than of any other. */
+  | 'evicted'
+  /** The peer sent a fatal alert under the session's protection. */
+  | 'peer-alert'
+  /** Its sequence numbers are used up. */
+  | 'exhausted'
+  | 'revoked';
