@@ -11,7 +11,7 @@ import { encodeServerHello } from './codec/serverHello.ts';
 import type { Hmac } from './crypto/hmac.ts';
 import { KeySchedule, type SessionKeys, verifyDataLength } from './crypto/keySchedule.ts';
 import type { HandshakeFault } from './fault.ts';
-import { FinishedVerified } from './proof.ts';
+import { type CookieVerified, FinishedVerified } from './proof.ts';
 import { openRecord, sealRecord } from './protection.ts';
 import type { Owner, PskPort } from './psk.ts';
 import { type HandshakeMessage, Reassembly } from './reassembly.ts';
@@ -39,6 +39,8 @@ export class ServerHandshake {
   /** The random of the ClientHello that it began with: a hello with another one is another handshake. */
   readonly clientRandom: Bytes;
   state: State = 'client-hello';
+  /** Whether the operator was told already why this one fails. */
+  reported = false;
   identity: Bytes | undefined;
 
   readonly #policy: HandshakePolicy;
@@ -64,6 +66,7 @@ export class ServerHandshake {
    * exchange before was stateless (RFC 6347 §4.2.1, §4.2.2).
    */
   constructor(
+    _address: CookieVerified,
     policy: HandshakePolicy,
     random: RandomSource,
     clientRandom: Bytes,

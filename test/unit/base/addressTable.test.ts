@@ -33,7 +33,7 @@ t.test('a link-local address keeps its zone, without which it cannot be answered
   t.equal(table.remote(0).address, 'fe80:0:0:0:0:0:0:1%eth0');
 });
 
-t.test('the table agrees with a map, whatever comes and goes', async t => {
+t.test('the table agrees with a map, whatever comes and goes', async () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(40), fc.boolean()), { maxLength: 400 }), fc.integer(), (steps, seed) => {
       const table = new AddressTable(32, seed);

@@ -1,0 +1,175 @@
+import type { Bytes } from '../base/bytes.ts';
+import type { RandomSource } from '../base/random.ts';
+import { after, type Instant, type Milliseconds, type Now, seconds } from '../base/time.ts';
+import { type ClientFault, ClientHandshake, type ClientStep } from './clientHandshake.ts';
+import { AlertDescription, alertName, decodeAlert, encodeAlert } from './codec/alert.ts';
+import { type CipherSuite, cipherSuites } from './codec/cipherSuite.ts';
+import { decodeFragments } from './codec/handshake.ts';
+import { ContentType, type DtlsRecord, decodeRecord, recordHeaderLength } from './codec/record.ts';
+import type { SessionKeys } from './crypto/keySchedule.ts';
+import { openRecord, sealRecord } from './protection.ts';
+import { isNew, mark, newReplayWindow, type ReplayWindow } from './replayWindow.ts';
+
+/**
+ * A device's side of DTLS 1.2 with a pre-shared key: one association with one server. `connect` begins a handshake, and
+ * another one if there was one before; after `out.connected` it sends and delivers. Sans-I/O like the rest.
+ */
+export class DtlsClient {
+  readonly #options: ClientOptions;
+  readonly #suites: readonly CipherSuite[];
+  #handshake: ClientHandshake | undefined;
+  #established: EstablishedClient | undefined;
+  /** When to send the flight again if nothing has come back. Doubles each time, to 60 s (RFC 6347 §4.2.4.1). */
+  #retransmitAt: Instant | undefined;
+  #timeout: Milliseconds = 0;
+  #giveUpAt: Instant | undefined;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    this.#suites = options.suites ?? cipherSuites;
+  }
+
+  get isConnected(): boolean {
+    return this.#established !== undefined && this.#handshake === undefined;
+  }
+
+  connect(now: Now, out: ClientOut): void {
+    this.#established = undefined;
+    this.#handshake = new ClientHandshake({ ...this.#options, suites: this.#suites });
+    this.#giveUpAt = after(now.instant, this.#options.giveUpAfter ?? defaultGiveUp);
+    this.#apply(now, this.#handshake.start(), out);
+  }
+
+  receive(now: Now, datagram: Bytes, out: ClientOut): void {
+    for (let at = 0; at < datagram.length; ) {
+      const record = decodeRecord(datagram, at);
+      if (record === undefined) return;
+      at += recordHeaderLength + record.fragment.length;
+      const handshake = this.#handshake;
+      if (record.epoch === 1 && this.#established !== undefined) this.#receiveSealed(this.#established, record, out);
+      else if (handshake === undefined) continue;
+      else if (record.epoch === 1) this.#apply(now, handshake.receiveProtected(record), out);
+      else if (record.epoch !== 0) continue;
+      else if (record.type === ContentType.changeCipherSpec) {
+        this.#apply(now, handshake.receiveChangeCipherSpec(), out);
+      } else if (record.type === ContentType.handshake) {
+        const fragments = decodeFragments(record.fragment);
+        if (fragments !== undefined) this.#apply(now, handshake.receive(fragments), out);
+      } else if (record.type === ContentType.alert) this.#receivePlainAlert(record, out);
+    }
+  }
+
+  /** Nothing happens while there is no session. */
+  send(plaintext: Bytes, out: ClientOut): void {
+    if (this.#established !== undefined) this.#seal(this.#established, ContentType.applicationData, plaintext, out);
+  }
+
+  /** close_notify to the server; no `out.closed` for it. */
+  close(out: ClientOut): void {
+    const alert = encodeAlert({ level: 'warning', description: AlertDescription.closeNotify });
+    if (this.#established !== undefined) this.#seal(this.#established, ContentType.alert, alert, out);
+    this.#end();
+  }
+
+  expire(now: Now, out: ClientOut): void {
+    if (this.#handshake === undefined) return;
+    if (this.#giveUpAt !== undefined && now.instant >= this.#giveUpAt) return this.#fail('gave-up', out);
+    if (this.#retransmitAt === undefined || now.instant < this.#retransmitAt) return;
+    this.#timeout = Math.min(this.#timeout * 2, maxTimeout);
+    this.#retransmitAt = after(now.instant, this.#timeout);
+    const step = this.#handshake.retransmission();
+    if (step.kind === 'send') out.transmit(step.datagram);
+  }
+
+  nextExpiry(): Instant | undefined {
+    if (this.#retransmitAt === undefined) return this.#giveUpAt;
+    if (this.#giveUpAt === undefined) return this.#retransmitAt;
+    return Math.min(this.#retransmitAt, this.#giveUpAt) as Instant;
+  }
+
+  #apply(now: Now, step: ClientStep, out: ClientOut): void {
+    switch (step.kind) {
+      case 'nothing':
+        return;
+      case 'send':
+        this.#timeout = this.#options.firstTimeout ?? defaultTimeout;
+        this.#retransmitAt = after(now.instant, this.#timeout);
+        return out.transmit(step.datagram);
+      case 'failed':
+        return this.#fail(step.fault, out);
+      case 'established': {
+        const window = newReplayWindow();
+        mark(window, step.readSequence);
+        this.#end();
+        this.#established = { suite: step.suite, keys: step.keys, writeSequence: step.writeSequence, window };
+        return out.connected(step.suite);
+      }
+    }
+  }
+
+  #receiveSealed(session: EstablishedClient, record: DtlsRecord, out: ClientOut): void {
+    if (!isNew(session.window, record.sequence)) return;
+    const plaintext = openRecord(session.suite, session.keys.server, record);
+    if (plaintext === undefined) return;
+    mark(session.window, record.sequence);
+    if (record.type === ContentType.applicationData) return out.deliver(plaintext);
+    if (record.type !== ContentType.alert) return;
+    const alert = decodeAlert(plaintext);
+    if (alert === undefined) return;
+    if (alert.level === 'warning' && alert.description !== AlertDescription.closeNotify) return;
+    this.#end();
+    out.closed(alert.description === AlertDescription.closeNotify ? 'close-notify' : 'alert');
+  }
+
+  /** In clear it is anybody's word: it ends a handshake, which can be begun again, and never a session. */
+  #receivePlainAlert(record: DtlsRecord, out: ClientOut): void {
+    const alert = decodeAlert(record.fragment);
+    if (alert?.level !== 'fatal') return;
+    this.#fail(`alert ${alertName(alert.description)}`, out);
+  }
+
+  #fail(reason: ClientFault | 'gave-up' | `alert ${string}`, out: ClientOut): void {
+    this.#end();
+    out.closed(reason);
+  }
+
+  #seal(session: EstablishedClient, type: number, plaintext: Bytes, out: ClientOut): void {
+    out.transmit(sealRecord(session.suite, session.keys.client, type, 1, session.writeSequence++, plaintext));
+  }
+
+  #end(): void {
+    this.#handshake = undefined;
+    this.#established = undefined;
+    this.#retransmitAt = undefined;
+    this.#giveUpAt = undefined;
+  }
+}
+
+export interface ClientOut {
+  transmit(datagram: Bytes): void;
+  connected(suite: CipherSuite): void;
+  /** A view, valid during the call. */
+  deliver(plaintext: Bytes): void;
+  /** The handshake failed or the session ended. */
+  closed(reason: string): void;
+}
+
+export interface ClientOptions {
+  readonly identity: Bytes;
+  readonly key: Bytes;
+  readonly random: RandomSource;
+  readonly suites?: readonly CipherSuite[];
+  readonly firstTimeout?: Milliseconds;
+  readonly giveUpAfter?: Milliseconds;
+}
+
+interface EstablishedClient {
+  readonly suite: CipherSuite;
+  readonly keys: SessionKeys;
+  writeSequence: number;
+  readonly window: ReplayWindow;
+}
+
+const defaultTimeout = seconds(1);
+const maxTimeout = seconds(60);
+const defaultGiveUp = seconds(60);

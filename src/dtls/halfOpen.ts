@@ -1,0 +1,113 @@
+import { Deadlines } from '../base/deadlines.ts';
+import type { Remote } from '../base/peer.ts';
+import { after, type Instant, type Milliseconds } from '../base/time.ts';
+import type { ServerHandshake } from './serverHandshake.ts';
+
+/**
+ * The handshakes under way, by address: bounded in number, in number for each network, and in time. Oldest first.
+ */
+export class HalfOpenTable {
+  readonly #limits: HalfOpenLimits;
+  readonly #entries = new Map<string, HalfOpen>();
+  readonly #prefixes = new Map<string, number>();
+  /** When to send a flight again, or to give up, if nothing has come back (RFC 6347 §4.2.4.1). */
+  readonly #timers = new Deadlines<string>();
+
+  constructor(limits: HalfOpenLimits) {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  find(remote: Remote): HalfOpen | undefined {
+    return this.#entries.size === 0 ? undefined : this.#entries.get(addressKey(remote));
+  }
+
+  /** Whether the network that this address is in has as many handshakes under way as it may. */
+  isPrefixFull(remote: Remote): boolean {
+    return (this.#prefixes.get(prefixOf(remote)) ?? 0) >= this.#limits.maxHandshakesPerPrefix;
+  }
+
+  /** The handshake that has to go before another is added. */
+  surplus(): HalfOpen | undefined {
+    if (this.#entries.size < this.#limits.maxHandshakes) return undefined;
+    for (const oldest of this.#entries.values()) return oldest;
+    return undefined;
+  }
+
+  add(now: Instant, remote: Remote, handshake: ServerHandshake): HalfOpen {
+    const entry: HalfOpen = {
+      remote,
+      handshake,
+      giveUpAt: after(now, this.#limits.giveUpAfter),
+      timeout: this.#limits.firstTimeout,
+      flights: 1,
+    };
+    const key = addressKey(remote);
+    this.#entries.set(key, entry);
+    this.#timers.set(key, after(now, entry.timeout));
+    const prefix = prefixOf(remote);
+    this.#prefixes.set(prefix, (this.#prefixes.get(prefix) ?? 0) + 1);
+    return entry;
+  }
+
+  remove(entry: HalfOpen): void {
+    const key = addressKey(entry.remote);
+    if (this.#entries.get(key) !== entry) return;
+    this.#entries.delete(key);
+    this.#timers.clear(key);
+    const prefix = prefixOf(entry.remote);
+    const left = (this.#prefixes.get(prefix) ?? 1) - 1;
+    if (left === 0) this.#prefixes.delete(prefix);
+    else this.#prefixes.set(prefix, left);
+  }
+
+  /** The next handshake whose time has come; its timer is set again, doubled, unless it has come to its end. */
+  takeDue(now: Instant): { entry: HalfOpen; over: boolean } | undefined {
+    const key = this.#timers.takeDue(now);
+    if (key === undefined) return undefined;
+    const entry = this.#entries.get(key)!;
+    const over = now >= entry.giveUpAt;
+    if (!over) {
+      entry.timeout = Math.min(entry.timeout * 2, maxTimeout);
+      const next = after(now, entry.timeout);
+      this.#timers.set(key, Math.min(next, entry.giveUpAt) as Instant);
+    }
+    return { entry, over };
+  }
+
+  nextExpiry(): Instant | undefined {
+    return this.#timers.next();
+  }
+}
+
+export interface HalfOpen {
+  readonly remote: Remote;
+  readonly handshake: ServerHandshake;
+  readonly giveUpAt: Instant;
+  timeout: Milliseconds;
+  flights: number;
+}
+
+export interface HalfOpenLimits {
+  readonly maxHandshakes: number;
+  /** For each IPv4 /24 or IPv6 /64. */
+  readonly maxHandshakesPerPrefix: number;
+  /** 1 s by default (RFC 6347 §4.2.4.1); 9 s suits slow links (RFC 7925 §11). */
+  readonly firstTimeout: Milliseconds;
+  readonly giveUpAfter: Milliseconds;
+}
+
+function addressKey(remote: Remote): string {
+  return `${remote.socket} ${remote.port} ${remote.address}`;
+}
+
+function prefixOf({ address }: Remote): string {
+  if (!address.includes(':')) return address.slice(0, address.lastIndexOf('.'));
+  // What Node prints is in canonical form, so equal networks look alike up to where the zeros are left out.
+  return address.split(':', 4).join(':');
+}
+
+const maxTimeout: Milliseconds = 60_000;

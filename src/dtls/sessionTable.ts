@@ -1,0 +1,244 @@
+import { AddressTable } from '../base/addressTable.ts';
+import type { Peer, Remote } from '../base/peer.ts';
+import type { Instant } from '../base/time.ts';
+import { type CipherSuite, cipherSuites } from './codec/cipherSuite.ts';
+import type { DirectionKeys, SessionKeys } from './crypto/keySchedule.ts';
+import type { Owner } from './psk.ts';
+import { isNew, mark, newReplayWindow } from './replayWindow.ts';
+
+/** A row of the table. Free rows are used again; what was in them is overwritten with zeros. */
+export type SessionRow = number;
+
+/**
+ * The established associations, as rows in typed arrays: a device that is silent costs its row and nothing else, and a
+ * full garbage collection does not have to visit it. Found by address, by peer and by owner; kept in the order in which
+ * they were last heard, so that the least recently heard is at hand when room is needed.
+ */
+export class SessionTable {
+  readonly capacity: number;
+
+  readonly #addresses: AddressTable;
+  readonly #byPeer = new Map<Peer, SessionRow>();
+  readonly #byOwner = new Map<number, SessionRow>();
+
+  readonly #secrets: Uint8Array;
+  readonly #suites: Uint8Array;
+  readonly #confirmed: Uint8Array;
+  readonly #peers: Float64Array;
+  readonly #ownerRows: Float64Array;
+  readonly #ownerCredentials: Float64Array;
+  readonly #writeSequences: Float64Array;
+  readonly #readHighest: Float64Array;
+  readonly #readRecent: Int32Array;
+  readonly #readOlder: Int32Array;
+  readonly #heard: Float64Array;
+  // A ring through all occupied rows; row `capacity` is its anchor: behind it the least recently heard.
+  readonly #before: Int32Array;
+  readonly #behind: Int32Array;
+  readonly #free: Int32Array;
+  #freeCount: number;
+
+  constructor(capacity: number, seed: number) {
+    this.capacity = capacity;
+    this.#addresses = new AddressTable(capacity, seed);
+    this.#secrets = new Uint8Array(capacity * secretLength);
+    this.#suites = new Uint8Array(capacity);
+    this.#confirmed = new Uint8Array(capacity);
+    this.#peers = new Float64Array(capacity);
+    this.#ownerRows = new Float64Array(capacity);
+    this.#ownerCredentials = new Float64Array(capacity);
+    this.#writeSequences = new Float64Array(capacity);
+    this.#readHighest = new Float64Array(capacity);
+    this.#readRecent = new Int32Array(capacity);
+    this.#readOlder = new Int32Array(capacity);
+    this.#heard = new Float64Array(capacity);
+    this.#before = new Int32Array(capacity + 1).fill(capacity);
+    this.#behind = new Int32Array(capacity + 1).fill(capacity);
+    this.#free = Int32Array.from({ length: capacity }, (_, i) => capacity - 1 - i);
+    this.#freeCount = capacity;
+  }
+
+  get size(): number {
+    return this.capacity - this.#freeCount;
+  }
+
+  byAddress(remote: Remote): SessionRow | undefined {
+    const row = this.#addresses.find(remote);
+    return row < 0 ? undefined : row;
+  }
+
+  byPeer(peer: Peer): SessionRow | undefined {
+    return this.#byPeer.get(peer);
+  }
+
+  byOwner(owner: Owner): SessionRow | undefined {
+    return this.#byOwner.get(owner.row);
+  }
+
+  /** All rows, in no particular order. Slow: for revocation and shutdown. */
+  *rows(): Generator<SessionRow> {
+    for (const row of this.#byPeer.values()) yield row;
+  }
+
+  leastRecentlyHeard(): SessionRow | undefined {
+    const row = this.#behind[this.capacity]!;
+    return row === this.capacity ? undefined : row;
+  }
+
+  /**
+   * Takes a free row, which the caller has made sure there is; address and owner must not have another row. Sequence 0
+   * of our side belongs to the Finished, `readSequence` to the peer's.
+   */
+  add(now: Instant, session: NewSession): SessionRow {
+    const row = this.#free[--this.#freeCount]!;
+    this.#addresses.set(row, session.remote);
+    this.#byPeer.set(session.peer, row);
+    this.#byOwner.set(session.owner.row, row);
+    const { client, server } = session.keys;
+    const at = row * secretLength;
+    this.#secrets.set(client.key, at);
+    this.#secrets.set(server.key, at + maxKeyLength);
+    this.#secrets.set(client.iv, at + 2 * maxKeyLength);
+    this.#secrets.set(server.iv, at + 2 * maxKeyLength + ivLength);
+    this.#suites[row] = cipherSuites.indexOf(session.suite);
+    this.#peers[row] = session.peer;
+    this.#ownerRows[row] = session.owner.row;
+    this.#ownerCredentials[row] = session.owner.credential;
+    this.#readHighest[row] = -1;
+    this.markRead(row, session.readSequence);
+    this.#link(row, now);
+    return row;
+  }
+
+  remove(row: SessionRow): void {
+    this.#unlink(row);
+    this.#addresses.delete(row);
+    this.#byPeer.delete(this.peer(row));
+    this.#byOwner.delete(this.#ownerRows[row]!);
+    this.#secrets.fill(0, row * secretLength, (row + 1) * secretLength);
+    for (const column of this.#numbers()) column[row] = 0;
+    this.#free[this.#freeCount++] = row;
+  }
+
+  peer(row: SessionRow): Peer {
+    return this.#peers[row] as Peer;
+  }
+
+  remote(row: SessionRow): Remote {
+    return this.#addresses.remote(row);
+  }
+
+  owner(row: SessionRow): Owner {
+    return { row: this.#ownerRows[row]!, credential: this.#ownerCredentials[row]! };
+  }
+
+  suite(row: SessionRow): CipherSuite {
+    return cipherSuites[this.#suites[row]!]!;
+  }
+
+  clientKeys(row: SessionRow): DirectionKeys {
+    return this.#keys(row, 0);
+  }
+
+  serverKeys(row: SessionRow): DirectionKeys {
+    return this.#keys(row, 1);
+  }
+
+  /** Whether our Finished may have left: the session is as durable as it has to be. */
+  isConfirmed(row: SessionRow): boolean {
+    return this.#confirmed[row] === 1;
+  }
+
+  confirm(row: SessionRow): void {
+    this.#confirmed[row] = 1;
+  }
+
+  /** The sequence number of our next record. Each is handed out once. */
+  takeWriteSequence(row: SessionRow): number {
+    return this.#writeSequences[row]!++;
+  }
+
+  isNewRead(row: SessionRow, sequence: number): boolean {
+    return isNew(this.#loadWindow(row), sequence);
+  }
+
+  /** Only after the record opened. */
+  markRead(row: SessionRow, sequence: number): void {
+    const window = this.#loadWindow(row);
+    mark(window, sequence);
+    this.#readHighest[row] = window.highest;
+    this.#readRecent[row] = window.recent;
+    this.#readOlder[row] = window.older;
+  }
+
+  /** An authentic record came from this peer. */
+  heard(row: SessionRow, now: Instant): void {
+    this.#unlink(row);
+    this.#link(row, now);
+  }
+
+  lastHeard(row: SessionRow): Instant {
+    return this.#heard[row] as Instant;
+  }
+
+  #keys(row: SessionRow, side: 0 | 1): DirectionKeys {
+    const at = row * secretLength + side * maxKeyLength;
+    const iv = row * secretLength + 2 * maxKeyLength + side * ivLength;
+    return {
+      key: this.#secrets.subarray(at, at + this.suite(row).keyLength),
+      iv: this.#secrets.subarray(iv, iv + ivLength),
+    };
+  }
+
+  #loadWindow(row: SessionRow) {
+    scratch.highest = this.#readHighest[row]!;
+    scratch.recent = this.#readRecent[row]!;
+    scratch.older = this.#readOlder[row]!;
+    return scratch;
+  }
+
+  #link(row: SessionRow, now: Instant): void {
+    this.#heard[row] = now;
+    const newest = this.#before[this.capacity]!;
+    this.#behind[newest] = row;
+    this.#before[row] = newest;
+    this.#behind[row] = this.capacity;
+    this.#before[this.capacity] = row;
+  }
+
+  #unlink(row: SessionRow): void {
+    const before = this.#before[row]!;
+    const behind = this.#behind[row]!;
+    this.#behind[before] = behind;
+    this.#before[behind] = before;
+  }
+
+  #numbers() {
+    return [
+      this.#suites,
+      this.#confirmed,
+      this.#peers,
+      this.#ownerRows,
+      this.#ownerCredentials,
+      this.#writeSequences,
+      this.#readHighest,
+      this.#readRecent,
+      this.#readOlder,
+      this.#heard,
+    ];
+  }
+}
+
+export interface NewSession {
+  readonly peer: Peer;
+  readonly remote: Remote;
+  readonly owner: Owner;
+  readonly suite: CipherSuite;
+  readonly keys: SessionKeys;
+  readonly readSequence: number;
+}
+
+const scratch = newReplayWindow();
+const maxKeyLength = 32;
+const ivLength = 4;
+const secretLength = 2 * maxKeyLength + 2 * ivLength;
