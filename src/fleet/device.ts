@@ -47,13 +47,13 @@ export interface Registration {
 
 /** The exchange that made the newest change. */
 export interface LastExchange {
-  /** The association it came on; plain CoAP peers are told apart by address instead. */
-  readonly association: Peer;
+  /** The association it came on; `undefined` on plain CoAP, where the registration's address stands for it. */
+  readonly association: Peer | undefined;
   /** The DTLS record sequence number it arrived in; `undefined` on plain CoAP. */
   readonly sequence: number | undefined;
   readonly messageId: number;
   /** The first 8 bytes of a digest of the request, as hex: a message ID used again for something else is not a duplicate. */
   readonly digest: string;
-  /** The CoAP code of the reply, e.g. `0x41` for 2.01. */
-  readonly replyCode: number;
+  /** What was answered. */
+  readonly answer: 'created' | 'changed' | 'deleted';
 }

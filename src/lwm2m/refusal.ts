@@ -1,0 +1,41 @@
+/** Why a request is not carried out. What the peer hears, `service/answer` decides. */
+export interface Refusal {
+  readonly kind: 'refusal';
+  readonly reason: RefusalReason;
+  /** For the log only. May quote the peer, shortened; never a secret, never sent. */
+  readonly detail: string | undefined;
+}
+
+/** Stable words, for log, metric and documentation. */
+export type RefusalReason =
+  | 'bad-query'
+  | 'bad-lifetime'
+  | 'bad-version'
+  | 'bad-binding'
+  | 'unsupported-version'
+  | 'unknown-profile-id'
+  | 'content-format'
+  | 'bad-links'
+  | 'bad-cbor'
+  | 'bad-map'
+  | 'query-contradicts-map'
+  | 'update-of-identity'
+  | 'bad-endpoint-name'
+  | 'missing-endpoint-name'
+  | 'foreign-endpoint-name'
+  | 'foreign-sector'
+  | 'name-needs-credential'
+  | 'name-taken'
+  | 'registration-needs-dtls'
+  | 'credential-revoked'
+  | 'not-the-owner'
+  | 'out-of-order'
+  | 'unknown-registration';
+
+export function refusal(reason: RefusalReason, detail?: string): Refusal {
+  return { kind: 'refusal', reason, detail: detail?.slice(0, 200) };
+}
+
+export function isRefusal(value: object): value is Refusal {
+  return (value as Partial<Refusal>).kind === 'refusal';
+}
