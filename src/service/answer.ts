@@ -1,0 +1,108 @@
+import { ResponseCode } from '../coap/codec/code.ts';
+import { type Reply, reply } from '../coap/codec/message.ts';
+import { MaxAge, Options } from '../coap/codec/option.ts';
+import type { Refusal, RefusalReason } from '../lwm2m/refusal.ts';
+import type { Dialect } from '../lwm2m/registrationRequest.ts';
+
+/** What a peer hears for each refusal: a code, and nothing else. The sentence is for operators and documentation. */
+export interface Answer {
+  readonly code: number;
+  /** What LwM2M clients hear instead, where the specification or the field binds us. */
+  readonly lwm2mCode?: number;
+  readonly sentence: string;
+}
+
+export const answers = {
+  'bad-query': {
+    code: ResponseCode.BadRequest,
+    sentence: 'A query parameter stands there twice, or without its value.',
+  },
+  'bad-lifetime': {
+    code: ResponseCode.BadRequest,
+    sentence: 'The lifetime is no number from 1 to 4294967295; 0 is infinite, with LwM2M 1.1 or later.',
+  },
+  'bad-version': { code: ResponseCode.BadRequest, sentence: 'The LwM2M version is not written as major.minor.' },
+  'bad-binding': {
+    code: ResponseCode.BadRequest,
+    sentence: 'The binding has a letter that this version does not know, or one twice.',
+  },
+  'unsupported-version': {
+    code: ResponseCode.PreconditionFailed,
+    sentence: 'The LwM2M version is none of 1.0, 1.1 and 1.2. Clients step down on this code only.',
+  },
+  'unknown-profile-id': { code: ResponseCode.Conflict, sentence: 'No object list is known under this profile id.' },
+  'content-format': {
+    code: ResponseCode.UnsupportedContentFormat,
+    sentence: 'The payload is neither link-format (40) nor our CBOR map (60).',
+  },
+  'bad-links': { code: ResponseCode.BadRequest, sentence: 'The payload is no well-formed link-format.' },
+  'bad-cbor': {
+    code: ResponseCode.BadRequest,
+    sentence:
+      'The payload is no CBOR that we accept: nested too deep, tagged, truncated, with a key twice or bad UTF-8.',
+  },
+  'bad-map': { code: ResponseCode.BadRequest, sentence: 'The registration map has a field that it may not have.' },
+  'query-contradicts-map': {
+    code: ResponseCode.BadRequest,
+    sentence: 'The same field has one value in the query and another one in the map.',
+  },
+  'update-of-identity': {
+    code: ResponseCode.BadRequest,
+    sentence: 'An update names an endpoint, a sector or a version: these change by registering again.',
+  },
+  'bad-endpoint-name': {
+    code: ResponseCode.BadRequest,
+    sentence: 'The endpoint name or the sector is empty, longer than 63 bytes, or has control characters.',
+  },
+  'missing-endpoint-name': {
+    code: ResponseCode.BadRequest,
+    sentence: 'No endpoint name, and no credential that would say it.',
+  },
+  'foreign-endpoint-name': {
+    code: ResponseCode.Forbidden,
+    lwm2mCode: ResponseCode.BadRequest,
+    sentence: 'The credential stands for another endpoint name.',
+  },
+  'foreign-sector': {
+    code: ResponseCode.Forbidden,
+    lwm2mCode: ResponseCode.BadRequest,
+    sentence: 'The credential stands for another sector.',
+  },
+  'name-needs-credential': {
+    code: ResponseCode.Forbidden,
+    sentence: 'The endpoint name has a credential: it registers over DTLS, with that credential.',
+  },
+  'name-taken': {
+    code: ResponseCode.Forbidden,
+    sentence: 'Another device registered this name on plain CoAP, from another address.',
+  },
+  'registration-needs-dtls': {
+    code: ResponseCode.Unauthorized,
+    sentence: 'Plain CoAP answers discovery only, unless the server was started with --insecure-coap.',
+  },
+  'credential-revoked': { code: ResponseCode.Forbidden, sentence: 'The credential of this session was revoked.' },
+  'not-the-owner': {
+    code: ResponseCode.Forbidden,
+    lwm2mCode: ResponseCode.NotFound,
+    sentence: 'The registration was made with another credential.',
+  },
+  'out-of-order': {
+    code: ResponseCode.Unauthorized,
+    sentence: 'The request was overtaken by a newer one that changed the same registration.',
+  },
+  'unknown-registration': {
+    code: ResponseCode.NotFound,
+    sentence: 'No registration is at this location, or not any more: register again.',
+  },
+} as const satisfies Record<RefusalReason, Answer>;
+
+export function answerTo(refusal: Refusal, dialect: Dialect | undefined): Reply {
+  const answer: Answer = answers[refusal.reason];
+  const code = dialect === 'lwm2m' ? (answer.lwm2mCode ?? answer.code) : answer.code;
+  return reply(code);
+}
+
+/** *Later*, never *no*: after 4.03 some clients do not come back. `seconds` is advice. */
+export function unavailable(seconds: number): Reply {
+  return reply(ResponseCode.ServiceUnavailable, Options.empty.with(MaxAge, seconds));
+}

@@ -1,0 +1,23 @@
+import type { Request } from '../coap/codec/message.ts';
+
+/**
+ * 64 bits that tell a retransmission from another request that happens to have the same message ID. No cryptographic
+ * hash: only the peer itself could make two of its own requests collide, and would gain an answer that it had before.
+ */
+export function requestDigest(request: Request): string {
+  let a = 0x811c9dc5;
+  let b = 0x1000193;
+  const mix = (byte: number) => {
+    a = Math.imul(a ^ byte, 0x01000193);
+    b = Math.imul(b ^ byte, 0x85ebca6b) ^ (a >>> 16);
+  };
+  mix(request.code);
+  for (const { number, value } of request.options.list) {
+    mix(number & 0xff);
+    mix(number >>> 8);
+    for (let i = 0; i < value.length; i++) mix(value[i]!);
+  }
+  mix(0xff);
+  for (let i = 0; i < request.payload.length; i++) mix(request.payload[i]!);
+  return (a >>> 0).toString(16).padStart(8, '0') + (b >>> 0).toString(16).padStart(8, '0');
+}

@@ -1,0 +1,98 @@
+import { type Milliseconds, seconds, type WallTime } from '../base/time.ts';
+import { Method, ResponseCode } from '../coap/codec/code.ts';
+import { type Request, reply } from '../coap/codec/message.ts';
+import { UriPath } from '../coap/codec/option.ts';
+import type { DeviceRecord } from '../fleet/device.ts';
+import { ExpiryIndex } from '../fleet/expiryIndex.ts';
+import type { Outage } from '../fleet/outage.ts';
+import { defaultGrace, expire, type FleetRules, removalTime } from '../fleet/registration.ts';
+import type { RegistrationIds } from '../fleet/registrationId.ts';
+import type { Commit, View } from '../fleet/store.ts';
+import type { Outcome, RequestContext } from './outcome.ts';
+import { RegistrationInterface } from './rd.ts';
+import { wellKnownCore } from './wellKnown.ts';
+
+/**
+ * Where CoAP meets the fleet: requests in, outcomes out. It decides and changes nothing: what an outcome asks to be
+ * committed is committed by the loop, which then says so with `committed`.
+ */
+export class Service {
+  readonly rules: FleetRules;
+  readonly #rd: RegistrationInterface;
+  readonly #expiry = new ExpiryIndex();
+
+  constructor(options: ServiceOptions) {
+    const { ids } = options;
+    this.rules = {
+      grace: options.grace ?? defaultGrace,
+      outages: options.outages ?? [],
+      registrationId: (row, generation) => ids.of(row, generation),
+    };
+    this.#rd = new RegistrationInterface({ ids, insecureCoap: options.insecureCoap }, this.rules);
+  }
+
+  route(request: Request, context: RequestContext): Outcome {
+    const path = request.options.all(UriPath);
+    const [first, second] = path;
+    if (path.length === 1 && first === 'rd') {
+      return request.code === Method.POST ? this.#rd.register(request, context) : methodNotAllowed;
+    }
+    if (path.length === 2 && first === 'rd' && second !== undefined) {
+      if (request.code === Method.POST) return this.#rd.update(request, context, second);
+      if (request.code === Method.DELETE) return this.#rd.deregister(request, context, second);
+      return methodNotAllowed;
+    }
+    if (path.length === 2 && first === '.well-known' && second === 'core') {
+      return request.code === Method.GET ? { kind: 'reply', reply: wellKnownCore(request) } : methodNotAllowed;
+    }
+    return notFound;
+  }
+
+  /** A record is stored, or was found at the start: the index of lifetimes learns of it. */
+  stored(record: DeviceRecord): void {
+    const ends = removalTime(this.rules, record.registration);
+    if (ends !== undefined) this.#expiry.note(record.row, ends);
+  }
+
+  /**
+   * Removes registrations whose lifetime is over, a bounded number at a time; `undefined` if there are none. Commit
+   * it, and if that fails call `stored` for each record again.
+   */
+  expire(wall: WallTime, view: View): Commit | undefined {
+    const commit: { devices: Commit['devices'][number][]; events: Commit['events'][number][] } = {
+      devices: [],
+      events: [],
+    };
+    for (const row of this.#expiry.takeDue(wall, expiryBatch)) {
+      const record = view.device(row);
+      if (record === undefined) continue;
+      const decision = expire(this.rules, wall, record);
+      if (decision === undefined) {
+        this.stored(record);
+        continue;
+      }
+      commit.devices.push(...decision.commit.devices);
+      commit.events.push(...decision.commit.events);
+    }
+    return commit.devices.length === 0 ? undefined : commit;
+  }
+
+  nextExpiry(): WallTime | undefined {
+    return this.#expiry.next();
+  }
+}
+
+export interface ServiceOptions {
+  readonly ids: RegistrationIds;
+  readonly insecureCoap: boolean;
+  /** For how long after its lifetime an update revives a registration; 93 s by default. */
+  readonly grace?: Milliseconds;
+  readonly outages?: readonly Outage[];
+}
+
+const methodNotAllowed: Outcome = { kind: 'reply', reply: reply(ResponseCode.MethodNotAllowed) };
+const notFound: Outcome = { kind: 'reply', reply: reply(ResponseCode.NotFound) };
+/** Small enough that registrations which arrive meanwhile wait for milliseconds only. */
+const expiryBatch = 256;
+/** How long the loop waits at most before it looks at lifetimes again, since the wall clock may be set. */
+export const expiryCheckInterval = seconds(60);
