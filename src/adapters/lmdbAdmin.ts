@@ -1,0 +1,210 @@
+import { type Bytes, toHex } from '../base/bytes.ts';
+import type { WallTime } from '../base/time.ts';
+import { maxIdentityBytes, maxKeyBytes } from '../fleet/credential.ts';
+import type { DeviceRecord } from '../fleet/device.ts';
+import type { FleetEvent } from '../fleet/event.ts';
+import type { CredentialId, EndpointName, Row, Sector } from '../fleet/names.ts';
+import { type Keyring, OperatorError } from './keyring.ts';
+import { type Environment, lastSequence, readMeta, writeMeta } from './lmdbEnvironment.ts';
+import {
+  decodeCredential,
+  decodeName,
+  decodeRecord,
+  encodeCredential,
+  encodeEvent,
+  encodeName,
+  encodeRecord,
+  type NameEntry,
+  nameKey,
+  type SealedCredential,
+  versionOf,
+} from './lmdbForms.ts';
+import { takeRows } from './lmdbStore.ts';
+
+/**
+ * What operators change: credentials. Each change is one transaction with its event, checked against what is there at
+ * that moment, so that it is right while a server runs on the same directory; the server reads it from the event.
+ */
+export class Administration {
+  readonly #environment: Environment;
+  readonly #keyring: Keyring;
+
+  constructor(environment: Environment, keyring: Keyring) {
+    this.#environment = environment;
+    this.#keyring = keyring;
+  }
+
+  /** Adds credentials, all or none of those that are well-formed; returns what became of each. */
+  async add(wall: WallTime, wanted: readonly NewCredential[]): Promise<readonly ('added' | 'identity-taken')[]> {
+    const environment = this.#environment;
+    const sealed = wanted.map(({ key, identity }) => this.#keyring.seal(key, identity));
+    const written = environment.root.transaction(() => {
+      let sequence = lastSequence(environment);
+      let nextId = readMeta(environment, 'nextCredential') ?? 1;
+      const results = wanted.map((credential, i) => {
+        if (environment.credentials.get(credential.identity) !== undefined) return 'identity-taken';
+        const row = this.#rowFor(credential);
+        const stored: SealedCredential = {
+          id: nextId++ as CredentialId,
+          sealedKey: sealed[i]!,
+          endpoint: credential.endpoint,
+          sector: credential.sector,
+          row,
+          createdAt: wall,
+          revokedAt: undefined,
+        };
+        void environment.credentials.put(credential.identity, encodeCredential(stored));
+        void environment.events.put(++sequence, encodeEvent(eventOf('credential-added', wall, stored)));
+        return 'added';
+      });
+      void writeMeta(environment, 'nextCredential', nextId);
+      return results as ('added' | 'identity-taken')[];
+    });
+    const { flushed } = environment.root;
+    const results = await written;
+    await flushed;
+    return results;
+  }
+
+  /** Revokes all credentials of a name, or the one with this identity. Returns how many there were left to revoke. */
+  async revoke(
+    wall: WallTime,
+    endpoint: EndpointName,
+    sector: Sector | undefined,
+    identity: Bytes | undefined,
+  ): Promise<number> {
+    const environment = this.#environment;
+    const written = environment.root.transaction(() => {
+      let sequence = lastSequence(environment);
+      let revoked = 0;
+      for (const candidate of this.identitiesOf(endpoint, sector)) {
+        if (identity !== undefined && toHex(candidate) !== toHex(identity)) continue;
+        const bytes = environment.credentials.get(candidate);
+        const credential = bytes === undefined ? undefined : decodeCredential(bytes);
+        if (credential === undefined || credential.revokedAt !== undefined) continue;
+        const after = { ...credential, revokedAt: wall };
+        void environment.credentials.put(candidate, encodeCredential(after));
+        void environment.events.put(++sequence, encodeEvent(eventOf('credential-revoked', wall, after)));
+        revoked++;
+      }
+      return revoked;
+    });
+    const { flushed } = environment.root;
+    const revoked = await written;
+    await flushed;
+    return revoked;
+  }
+
+  /** Applies a decision on one record, if nobody was faster: then it is decided again. */
+  async change(
+    row: Row,
+    decide: (record: DeviceRecord) => { record: DeviceRecord; events: readonly FleetEvent[] } | undefined,
+  ): Promise<boolean> {
+    const environment = this.#environment;
+    const written = environment.root.transaction(() => {
+      const bytes = environment.devices.get(row);
+      const decision = bytes === undefined ? undefined : decide(decodeRecord(row, bytes));
+      if (decision === undefined || versionOf(bytes) + 1 !== decision.record.version) return false;
+      let sequence = lastSequence(environment);
+      void environment.devices.put(row, encodeRecord(decision.record));
+      for (const event of decision.events) void environment.events.put(++sequence, encodeEvent(event));
+      return true;
+    });
+    const { flushed } = environment.root;
+    const changed = await written;
+    await flushed;
+    return changed;
+  }
+
+  device(endpoint: EndpointName, sector: Sector | undefined): DeviceRecord | undefined {
+    const entry = this.#name(endpoint, sector);
+    const bytes = entry === undefined ? undefined : this.#environment.devices.get(entry.row);
+    return entry === undefined || bytes === undefined ? undefined : decodeRecord(entry.row, bytes);
+  }
+
+  identitiesOf(endpoint: EndpointName, sector: Sector | undefined): readonly Bytes[] {
+    return this.#name(endpoint, sector)?.identities ?? [];
+  }
+
+  /** Without its key, which nobody is ever shown again. */
+  credential(identity: Bytes): ShownCredential | undefined {
+    const bytes = this.#environment.credentials.get(identity);
+    return bytes === undefined ? undefined : shown(identity, decodeCredential(bytes));
+  }
+
+  /** A page of credentials in the order of their identities, from after `after` on. */
+  credentials(after: Bytes | undefined, limit: number): ShownCredential[] {
+    const page: ShownCredential[] = [];
+    const range = { ...(after === undefined ? {} : { start: after, exclusiveStart: true }), limit };
+    for (const { key, value } of this.#environment.credentials.getRange(range)) {
+      page.push(shown(new Uint8Array(key), decodeCredential(value)));
+    }
+    return page;
+  }
+
+  /** The row of a name; a name that is new gets one, with an empty record. */
+  #rowFor({ endpoint, sector, identity }: NewCredential): Row {
+    const { names, devices } = this.#environment;
+    const entry = this.#name(endpoint, sector);
+    const row = entry?.row ?? (takeRows(this.#environment, 1) as Row);
+    const identities = [...(entry?.identities ?? []), identity];
+    void names.put(nameKey(endpoint, sector), encodeName({ row, identities }));
+    if (entry === undefined) {
+      const record: DeviceRecord = {
+        row,
+        generation: 0,
+        version: 1,
+        name: endpoint,
+        sector,
+        registration: undefined,
+        lastExchange: undefined,
+      };
+      void devices.put(row, encodeRecord(record));
+    }
+    return row;
+  }
+
+  #name(endpoint: EndpointName, sector: Sector | undefined): NameEntry | undefined {
+    const bytes = this.#environment.names.get(nameKey(endpoint, sector));
+    return bytes === undefined ? undefined : decodeName(bytes);
+  }
+}
+
+export interface NewCredential {
+  readonly endpoint: EndpointName;
+  readonly sector: Sector | undefined;
+  readonly identity: Bytes;
+  readonly key: Bytes;
+}
+
+export interface ShownCredential {
+  readonly id: CredentialId;
+  readonly identity: Bytes;
+  readonly endpoint: EndpointName;
+  readonly sector: Sector | undefined;
+  readonly createdAt: WallTime;
+  readonly revokedAt: WallTime | undefined;
+}
+
+/** Throws `OperatorError` with what is wrong. */
+export function checkCredential({ identity, key }: { identity: Bytes; key: Bytes }): void {
+  if (identity.length === 0 || identity.length > maxIdentityBytes) {
+    throw new OperatorError(`an identity has 1 to ${maxIdentityBytes} bytes, this one ${identity.length}`);
+  }
+  if (key.length === 0 || key.length > maxKeyBytes) {
+    throw new OperatorError(`a key has 1 to ${maxKeyBytes} bytes, this one ${key.length}`);
+  }
+}
+
+function shown(identity: Bytes, { id, endpoint, sector, createdAt, revokedAt }: SealedCredential): ShownCredential {
+  return { id, identity, endpoint, sector, createdAt, revokedAt };
+}
+
+function eventOf(
+  type: 'credential-added' | 'credential-revoked',
+  at: WallTime,
+  credential: SealedCredential,
+): FleetEvent {
+  const { row, endpoint, sector, id } = credential;
+  return { type, at, row, name: endpoint, ...(sector === undefined ? {} : { sector }), details: { credential: id } };
+}

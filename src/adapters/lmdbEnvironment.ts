@@ -1,0 +1,90 @@
+import { chmod, mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Decoder, Encoder } from 'cbor-x';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import type { Bytes } from '../base/bytes.ts';
+import type { Outage } from '../fleet/outage.ts';
+import { OperatorError } from './keyring.ts';
+import { storeForm } from './lmdbForms.ts';
+
+/** The sub-databases of a data directory; `lmdbForms` says what stands in them. */
+export interface Environment {
+  readonly root: RootDatabase<Bytes, string>;
+  readonly meta: Database<Bytes, string>;
+  readonly names: Database<Bytes, Bytes>;
+  readonly devices: Database<Bytes, number>;
+  readonly credentials: Database<Bytes, Bytes>;
+  readonly events: Database<Bytes, number>;
+}
+
+/** What the `meta` database holds, by key. */
+export interface Meta {
+  readonly form: number;
+  readonly nextRow: number;
+  readonly nextCredential: number;
+  /** When the server was last known to run. */
+  readonly alive: number;
+  readonly outages: readonly Outage[];
+}
+
+/** Opens a data directory, making it if `create`; only its owner can look into it. */
+export async function openEnvironment(directory: string, create: boolean): Promise<Environment> {
+  if (create) await mkdir(directory, { recursive: true, mode: 0o700 });
+  else if (!(await exists(join(directory, 'data.mdb')))) {
+    throw new OperatorError(`no store in ${directory}: start the server there once, or name another one with --data`);
+  }
+  const root = open<Bytes, string>({
+    path: directory,
+    encoding: 'binary',
+    maxDbs: 16,
+    // Address space, not memory or disk: the file grows with what is in it.
+    mapSize: 64 * 2 ** 30,
+    noSubdir: false,
+    overlappingSync: false,
+  });
+  const environment: Environment = {
+    root,
+    meta: root.openDB('meta', { encoding: 'binary' }),
+    names: root.openDB('names', { encoding: 'binary', keyEncoding: 'binary' }),
+    devices: root.openDB('devices', { encoding: 'binary', keyEncoding: 'uint32' }),
+    credentials: root.openDB('credentials', { encoding: 'binary', keyEncoding: 'binary' }),
+    events: root.openDB('events', { encoding: 'binary' }),
+  };
+  await chmod(join(directory, 'data.mdb'), 0o600);
+  // A reader that was killed leaves a slot behind, and pages that nobody can use again.
+  root.readerCheck();
+  const form = readMeta(environment, 'form');
+  if (form === undefined) await environment.meta.put('form', encoder.encode(storeForm));
+  else if (form !== storeForm) {
+    throw new OperatorError(
+      `the store in ${directory} has form ${form}, and this version knows form ${storeForm} only`,
+    );
+  }
+  return environment;
+}
+
+export function readMeta<Key extends keyof Meta>({ meta }: Environment, key: Key): Meta[Key] | undefined {
+  const bytes = meta.get(key);
+  return bytes === undefined ? undefined : (decoder.decode(bytes) as Meta[Key]);
+}
+
+/** Inside a transaction its write is part of it. */
+export function writeMeta<Key extends keyof Meta>({ meta }: Environment, key: Key, value: Meta[Key]): Promise<boolean> {
+  return meta.put(key, encoder.encode(value));
+}
+
+/** The sequence number of the newest event, 0 if there is none. */
+export function lastSequence({ events }: Environment): number {
+  for (const key of events.getKeys({ reverse: true, limit: 1 })) return key;
+  return 0;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+const encoder = new Encoder({ useRecords: false });
+const decoder = new Decoder({ useRecords: false });

@@ -1,0 +1,247 @@
+import { Decoder, Encoder } from 'cbor-x';
+import { type Bytes, concatBytes, fromHex, noBytes, textOf, toHex, utf8 } from '../base/bytes.ts';
+import type { Peer } from '../base/peer.ts';
+import { Reader } from '../base/reader.ts';
+import type { WallTime } from '../base/time.ts';
+import { Writer } from '../base/writer.ts';
+import type { DeviceRecord, LastExchange, Registration } from '../fleet/device.ts';
+import type { EventType, FleetEvent, StoredEvent } from '../fleet/event.ts';
+import type { CredentialId, EndpointName, RegistrationId, Row, Sector } from '../fleet/names.ts';
+import type { Dialect } from '../lwm2m/registrationRequest.ts';
+
+/**
+ * The keys and values of all sub-databases, in one place:
+ *
+ * | database | key | value |
+ * |---|---|---|
+ * | `meta` | text | CBOR: `form`, `nextRow`, `nextCredential`, `alive`, `outages` |
+ * | `names` | sector, NUL, endpoint name | CBOR: row, identities of its credentials |
+ * | `devices` | row, 32 bits | the record, `encodeRecord` |
+ * | `credentials` | PSK identity | CBOR: the credential, its key sealed |
+ * | `events` | sequence number | CBOR: `encodeEvent` |
+ */
+export const storeForm = 1;
+
+/** Neither part can hold the NUL between them: control characters are no part of a name. */
+export function nameKey(name: EndpointName, sector: Sector | undefined): Bytes {
+  return utf8(`${sector ?? ''}\0${name}`);
+}
+
+/**
+ * ```
+ *  form 1 | version 4 | generation 4 | flags 1 | name | sector
+ *  last exchange, if there is one: association 6 | sequence 6 | message ID 2 | answer 1 | digest 8
+ *  registration, if there is one: the fixed part, then texts, then the description to the end
+ * ```
+ * Texts have one byte of length. An absent sequence is all ones.
+ */
+export function encodeRecord(record: DeviceRecord): Bytes {
+  const { registration, lastExchange } = record;
+  const writer = new Writer(160 + (registration?.description.length ?? 0));
+  writer.u8(recordForm).u32(record.version).u32(record.generation);
+  writer.u8((registration === undefined ? 0 : hasRegistration) | (lastExchange === undefined ? 0 : hasExchange));
+  writer.vector8(utf8(record.name)).vector8(utf8(record.sector ?? ''));
+  if (lastExchange !== undefined) {
+    writer.u48(lastExchange.association ?? absent).u48(lastExchange.sequence ?? absent);
+    writer.u16(lastExchange.messageId).u8(exchangeAnswers.indexOf(lastExchange.answer));
+    writer.put(fromHex(lastExchange.digest) ?? new Uint8Array(8));
+  }
+  if (registration !== undefined) writeRegistration(writer, registration);
+  return writer.finish();
+}
+
+export function decodeRecord(row: Row, bytes: Bytes): DeviceRecord {
+  const reader = new Reader(bytes);
+  const form = reader.u8();
+  if (form !== recordForm) throw new Error(`a record in form ${form}, which this version does not know`);
+  const version = reader.u32();
+  const generation = reader.u32();
+  const flags = reader.u8();
+  const name = text(reader.vector8()) as EndpointName;
+  const sector = text(reader.vector8()) as Sector;
+  const lastExchange = (flags & hasExchange) === 0 ? undefined : readExchange(reader);
+  const registration = (flags & hasRegistration) === 0 ? undefined : readRegistration(reader);
+  return {
+    row,
+    version,
+    generation,
+    name,
+    sector: sector === '' ? undefined : sector,
+    registration,
+    lastExchange,
+  };
+}
+
+/** Only the version of a record, which a conditional write compares. */
+export function versionOf(bytes: Bytes | undefined): number {
+  return bytes === undefined ? 0 : new Reader(bytes, 1).u32();
+}
+
+export interface NameEntry {
+  readonly row: Row;
+  readonly identities: readonly Bytes[];
+}
+
+export function encodeName({ row, identities }: NameEntry): Bytes {
+  return encoder.encode([row, identities]);
+}
+
+export function decodeName(bytes: Bytes): NameEntry {
+  const [row, identities] = decoder.decode(bytes) as [Row, Bytes[]];
+  return { row, identities: identities.map(identity => new Uint8Array(identity)) };
+}
+
+/** A credential with its key still sealed. */
+export interface SealedCredential {
+  readonly id: CredentialId;
+  readonly sealedKey: Bytes;
+  readonly endpoint: EndpointName;
+  readonly sector: Sector | undefined;
+  readonly row: Row;
+  readonly createdAt: WallTime;
+  readonly revokedAt: WallTime | undefined;
+}
+
+export function encodeCredential(c: SealedCredential): Bytes {
+  return encoder.encode([c.id, c.sealedKey, c.endpoint, c.sector ?? null, c.row, c.createdAt, c.revokedAt ?? null]);
+}
+
+export function decodeCredential(bytes: Bytes): SealedCredential {
+  const [id, sealedKey, endpoint, sector, row, createdAt, revokedAt] = decoder.decode(bytes) as [
+    CredentialId,
+    Bytes,
+    EndpointName,
+    Sector | null,
+    Row,
+    WallTime,
+    WallTime | null,
+  ];
+  return { id, sealedKey, endpoint, sector: sector ?? undefined, row, createdAt, revokedAt: revokedAt ?? undefined };
+}
+
+export function encodeEvent(event: FleetEvent): Bytes {
+  const { type, at, row, name, sector, registrationId, details } = event;
+  return encoder.encode([
+    eventTypes.indexOf(type),
+    at,
+    row,
+    name,
+    sector ?? null,
+    registrationId ?? null,
+    details ?? null,
+  ]);
+}
+
+export function decodeEvent(sequence: number, bytes: Bytes): StoredEvent {
+  const [type, at, row, name, sector, registrationId, details] = decoder.decode(bytes) as [
+    number,
+    WallTime,
+    Row,
+    EndpointName,
+    Sector | null,
+    RegistrationId | null,
+    Record<string, unknown> | null,
+  ];
+  return {
+    sequence,
+    type: eventTypes[type] ?? ('unknown' as EventType),
+    at,
+    row,
+    name,
+    ...(sector === null ? {} : { sector }),
+    ...(registrationId === null ? {} : { registrationId }),
+    ...(details === null ? {} : { details }),
+  };
+}
+
+function writeRegistration(writer: Writer, r: Registration): void {
+  writer
+    .u8(dialects.indexOf(r.dialect))
+    .u8(transports.indexOf(r.transport))
+    .u8(r.queueMode ? 1 : 0);
+  writer.u8(r.version?.[0] ?? 0xff).u8(r.version?.[1] ?? 0xff);
+  writer.u32(r.lifetime).u16(r.port);
+  writer
+    .u48(r.owner ?? absent)
+    .u48(r.expires ?? absent)
+    .u48(r.registeredAt)
+    .u48(r.lastContact);
+  writer.vector8(utf8(r.address)).vector8(utf8(r.binding));
+  // Absent and empty are different things for a text that the device may or may not send.
+  writer.vector8(r.sms === undefined ? noBytes : concatBytes(present, utf8(r.sms).subarray(0, 254)));
+  writer.put(r.description);
+}
+
+function readRegistration(reader: Reader): Registration {
+  const dialect = dialects[reader.u8()]!;
+  const transport = transports[reader.u8()]!;
+  const queueMode = reader.u8() === 1;
+  const major = reader.u8();
+  const minor = reader.u8();
+  const lifetime = reader.u32();
+  const port = reader.u16();
+  const owner = optional(reader.u48());
+  const expires = optional(reader.u48());
+  const registeredAt = reader.u48() as WallTime;
+  const lastContact = reader.u48() as WallTime;
+  const address = text(reader.vector8());
+  const binding = text(reader.vector8());
+  const sms = reader.vector8();
+  return {
+    owner: owner as CredentialId | undefined,
+    dialect,
+    version: major === 0xff ? undefined : [major, minor],
+    lifetime,
+    expires: expires as WallTime | undefined,
+    binding,
+    queueMode,
+    sms: sms.length === 0 ? undefined : text(sms.subarray(1)),
+    transport,
+    address,
+    port,
+    registeredAt,
+    lastContact,
+    description: reader.rest(),
+  };
+}
+
+function readExchange(reader: Reader): LastExchange {
+  const association = optional(reader.u48());
+  const sequence = optional(reader.u48());
+  return {
+    association: association as Peer | undefined,
+    sequence,
+    messageId: reader.u16(),
+    answer: exchangeAnswers[reader.u8()]!,
+    digest: toHex(reader.take(8)),
+  };
+}
+
+function optional(value: number): number | undefined {
+  return value === absent ? undefined : value;
+}
+
+function text(bytes: Bytes): string {
+  return textOf(bytes) ?? '';
+}
+
+const recordForm = 1;
+const hasRegistration = 0x1;
+const hasExchange = 0x2;
+const absent = 2 ** 48 - 1;
+const present = Uint8Array.of(1);
+// Stored by position: append, never reorder.
+const dialects: readonly Dialect[] = ['lwm2m', 'cbor', 'rd'];
+const transports = ['coap', 'coaps'] as const;
+const exchangeAnswers = ['created', 'changed', 'deleted'] as const;
+const eventTypes: readonly EventType[] = [
+  'registered',
+  'updated',
+  'deregistered',
+  'expired',
+  'forgotten',
+  'credential-added',
+  'credential-revoked',
+];
+const encoder = new Encoder({ useRecords: false, tagUint8Array: false } as object);
+const decoder = new Decoder({ useRecords: false });

@@ -1,0 +1,356 @@
+import { type Bytes, toHex } from '../base/bytes.ts';
+import type { WallTime } from '../base/time.ts';
+import type { Credential } from '../fleet/credential.ts';
+import type { DeviceRecord } from '../fleet/device.ts';
+import type { StoredEvent } from '../fleet/event.ts';
+import type { EndpointName, Row, Sector } from '../fleet/names.ts';
+import type { Outage } from '../fleet/outage.ts';
+import type { Commit, CommitResult, Store, View } from '../fleet/store.ts';
+import type { Keyring } from './keyring.ts';
+import { type Environment, lastSequence, readMeta, writeMeta } from './lmdbEnvironment.ts';
+import {
+  decodeCredential,
+  decodeEvent,
+  decodeName,
+  decodeRecord,
+  encodeEvent,
+  encodeName,
+  encodeRecord,
+  nameKey,
+  versionOf,
+} from './lmdbForms.ts';
+
+/**
+ * The registry in LMDB. Reads are synchronous, from one snapshot for each turn, with our own changes under way laid
+ * over it. Commits gather in a group: one transaction and one flush serve everything that was asked for while the last
+ * one was under way. Nothing settles before the flush that made it durable.
+ */
+export class LmdbStore implements Store {
+  readonly #environment: Environment;
+  readonly #keyring: Keyring;
+  readonly #onError: (error: unknown) => void;
+
+  #queue: Pending[] = [];
+  #busy = false;
+  #scheduled = false;
+  #closed = false;
+  readonly #pendingRecords = new Map<Row, DeviceRecord>();
+  readonly #pendingNames = new Map<string, Row>();
+
+  #snapshotAt = 0;
+  #snapshotStale = true;
+  #rowBlock: { next: number; end: number };
+  #reserving: Promise<void> | undefined;
+  /** The newest event that is ours or was reported as somebody else's. */
+  #seenSequence: number;
+  /** Events of ours, so that they are told from those of other processes. */
+  #lastOwn: { first: number; last: number }[] = [];
+  readonly #readerCheck: NodeJS.Timeout;
+
+  private constructor(environment: Environment, keyring: Keyring, onError: (error: unknown) => void, firstRow: number) {
+    this.#environment = environment;
+    this.#keyring = keyring;
+    this.#onError = onError;
+    this.#rowBlock = { next: firstRow, end: firstRow + rowBlockLength };
+    this.#seenSequence = lastSequence(environment);
+    this.#readerCheck = setInterval(() => environment.root.readerCheck(), 60_000).unref();
+  }
+
+  /** `onError` hears why commits failed; the commits themselves settle as `failed`. */
+  static async open(environment: Environment, keyring: Keyring, onError: (error: unknown) => void): Promise<LmdbStore> {
+    return new LmdbStore(environment, keyring, onError, await reserveRows(environment, rowBlockLength));
+  }
+
+  view(): View {
+    const now = performance.now();
+    // What other processes commit shows in a new snapshot only; each turn need not pay for one.
+    if (this.#snapshotStale || now - this.#snapshotAt > snapshotAge) {
+      this.#environment.root.resetReadTxn();
+      this.#snapshotStale = false;
+      this.#snapshotAt = now;
+    }
+    return new LmdbView(this.#environment, this.#keyring, this.#pendingRecords, this.#pendingNames);
+  }
+
+  commit(commit: Commit, settled: (result: CommitResult) => void): void {
+    for (const { record, expected } of commit.devices) {
+      this.#pendingRecords.set(record.row, record);
+      if (expected === 0) this.#pendingNames.set(textKey(record.name, record.sector), record.row);
+    }
+    this.#queue.push({ commit, settled });
+    this.#schedule();
+  }
+
+  allocateRow(): Row {
+    const block = this.#rowBlock;
+    if (block.next === block.end) {
+      // Only if rows went faster than the next block could be reserved: waits for the disk.
+      const first = this.#environment.root.transactionSync(() => takeRows(this.#environment, rowBlockLength));
+      this.#rowBlock = { next: first, end: first + rowBlockLength };
+      return this.#rowBlock.next++ as Row;
+    }
+    const row = block.next++;
+    if (block.end - block.next === rowBlockLength / 2 && this.#reserving === undefined) {
+      // Rows that are left of this block are given up: there are four billion.
+      this.#reserving = reserveRows(this.#environment, rowBlockLength)
+        .then(first => {
+          this.#rowBlock = { next: first, end: first + rowBlockLength };
+        })
+        .catch(this.#onError)
+        .finally(() => {
+          this.#reserving = undefined;
+        });
+    }
+    return row as Row;
+  }
+
+  devices(from: Row, limit: number): DeviceRecord[] {
+    this.#environment.root.resetReadTxn();
+    return readDevices(this.#environment, from, limit);
+  }
+
+  events(from: number, limit: number): StoredEvent[] {
+    this.#environment.root.resetReadTxn();
+    return readEvents(this.#environment, from, limit);
+  }
+
+  /** Events that other processes (the CLI) appended since the last call, oldest first. Cheap if there are none. */
+  foreignEvents(): StoredEvent[] {
+    if (this.#busy) return [];
+    this.#environment.root.resetReadTxn();
+    const last = lastSequence(this.#environment);
+    const found: StoredEvent[] = [];
+    while (this.#seenSequence < last) {
+      const own = this.#lastOwn.find(({ first }) => first === this.#seenSequence + 1);
+      if (own !== undefined) {
+        this.#seenSequence = own.last;
+        continue;
+      }
+      const bytes = this.#environment.events.get(++this.#seenSequence);
+      if (bytes !== undefined) found.push(decodeEvent(this.#seenSequence, bytes));
+    }
+    this.#lastOwn = this.#lastOwn.filter(({ last: end }) => end > this.#seenSequence);
+    return found;
+  }
+
+  /** Notes that the server runs; what was missed before counts as an outage. Returns the outages that matter. */
+  async started(now: WallTime): Promise<readonly Outage[]> {
+    const alive = readMeta(this.#environment, 'alive');
+    const before = readMeta(this.#environment, 'outages') ?? [];
+    const outages =
+      alive === undefined || alive >= now
+        ? before
+        : [...before, { from: alive as WallTime, to: now }].slice(-maxOutages);
+    await this.#environment.root.transaction(() => {
+      void writeMeta(this.#environment, 'outages', outages);
+      void writeMeta(this.#environment, 'alive', now);
+    });
+    return outages;
+  }
+
+  async alive(now: WallTime): Promise<void> {
+    await writeMeta(this.#environment, 'alive', now);
+  }
+
+  /** Waits for everything that was asked for, then closes. */
+  async close(): Promise<void> {
+    clearInterval(this.#readerCheck);
+    while (this.#busy || this.#queue.length > 0) await new Promise(resolve => setTimeout(resolve, 1));
+    await this.#reserving;
+    this.#closed = true;
+    await this.#environment.root.flushed;
+    await this.#environment.root.close();
+  }
+
+  /** The first group leaves at the end of the turn; while one is under way the next one gathers. */
+  #schedule(): void {
+    if (this.#busy || this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#writeGroup());
+  }
+
+  #writeGroup(): void {
+    this.#scheduled = false;
+    if (this.#closed || this.#busy || this.#queue.length === 0) return;
+    this.#busy = true;
+    const group = this.#queue;
+    this.#queue = [];
+    const results: CommitResult[] = [];
+    const written = this.#environment.root.transaction(() => this.#write(group, results));
+    // Taken in the turn of the write: taken later it would be the flush of the next group.
+    const { flushed } = this.#environment.root;
+    written
+      .then(() => flushed)
+      .then(
+        () => this.#settle(group, results),
+        (error: unknown) => {
+          this.#onError(error);
+          this.#settle(
+            group,
+            group.map(() => 'failed'),
+          );
+        },
+      );
+  }
+
+  /** Checks each commit before it writes any of it: a throw would not undo what was written. */
+  #write(group: readonly Pending[], results: CommitResult[]): void {
+    const { devices, names, events } = this.#environment;
+    let sequence = lastSequence(this.#environment);
+    const first = sequence + 1;
+    for (const { commit } of group) {
+      if (!this.#mayWrite(commit)) {
+        results.push('conflict');
+        continue;
+      }
+      for (const { expected, record } of commit.devices) {
+        if (expected === 0) {
+          void names.put(nameKey(record.name, record.sector), encodeName({ row: record.row, identities: [] }));
+        }
+        void devices.put(record.row, encodeRecord(record));
+      }
+      for (const event of commit.events) void events.put(++sequence, encodeEvent(event));
+      results.push('durable');
+    }
+    if (sequence >= first) this.#lastOwn.push({ first, last: sequence });
+    if (this.#lastOwn.length > maxOwnRanges) this.#mergeOwn();
+  }
+
+  #mayWrite(commit: Commit): boolean {
+    const { devices, names } = this.#environment;
+    for (const { expected, record } of commit.devices) {
+      if (versionOf(devices.get(record.row)) !== expected) return false;
+      if (expected === 0 && names.get(nameKey(record.name, record.sector)) !== undefined) return false;
+    }
+    return true;
+  }
+
+  /** Neighbouring ranges of ours become one. */
+  #mergeOwn(): void {
+    const merged: { first: number; last: number }[] = [];
+    for (const range of this.#lastOwn) {
+      const before = merged.at(-1);
+      if (before !== undefined && before.last + 1 === range.first) before.last = range.last;
+      else merged.push({ ...range });
+    }
+    this.#lastOwn = merged;
+  }
+
+  #settle(group: readonly Pending[], results: readonly CommitResult[]): void {
+    this.#snapshotStale = true;
+    for (const [i, { commit }] of group.entries()) this.#forgetPending(commit, results[i]!);
+    this.#busy = false;
+    if (this.#queue.length > 0) {
+      this.#scheduled = true;
+      // A short hold: the answers that leave now bring the requests that the next group serves.
+      setTimeout(() => this.#writeGroup(), holdMilliseconds);
+    }
+    for (const [i, { settled }] of group.entries()) settled(results[i]!);
+  }
+
+  #forgetPending({ devices }: Commit, result: CommitResult): void {
+    for (const { record, expected } of devices) {
+      const pending = this.#pendingRecords.get(record.row);
+      // After a conflict everything that was laid over the row rested on what is not so: it will conflict too.
+      if (result !== 'durable' || pending === record) this.#pendingRecords.delete(record.row);
+      if (expected === 0) this.#pendingNames.delete(textKey(record.name, record.sector));
+    }
+  }
+}
+
+class LmdbView implements View {
+  restsOnPending = false;
+  readonly #environment: Environment;
+  readonly #keyring: Keyring;
+  readonly #records: ReadonlyMap<Row, DeviceRecord>;
+  readonly #names: ReadonlyMap<string, Row>;
+
+  constructor(
+    environment: Environment,
+    keyring: Keyring,
+    records: ReadonlyMap<Row, DeviceRecord>,
+    names: ReadonlyMap<string, Row>,
+  ) {
+    this.#environment = environment;
+    this.#keyring = keyring;
+    this.#records = records;
+    this.#names = names;
+  }
+
+  device(row: Row): DeviceRecord | undefined {
+    const pending = this.#records.get(row);
+    if (pending !== undefined) {
+      this.restsOnPending = true;
+      return pending;
+    }
+    const bytes = this.#environment.devices.get(row);
+    return bytes === undefined ? undefined : decodeRecord(row, bytes);
+  }
+
+  row(name: EndpointName, sector: Sector | undefined): Row | undefined {
+    const pending = this.#names.size === 0 ? undefined : this.#names.get(textKey(name, sector));
+    if (pending !== undefined) {
+      this.restsOnPending = true;
+      return pending;
+    }
+    const bytes = this.#environment.names.get(nameKey(name, sector));
+    return bytes === undefined ? undefined : decodeName(bytes).row;
+  }
+
+  credential(identity: Bytes): Credential | undefined {
+    if (identity.length === 0 || identity.length > maxKeyLength) return undefined;
+    const bytes = this.#environment.credentials.get(identity);
+    if (bytes === undefined) return undefined;
+    const { sealedKey, ...credential } = decodeCredential(bytes);
+    const key = this.#keyring.open(sealedKey, identity);
+    if (key === undefined) {
+      throw new Error(`the key of identity ${toHex(identity)} was sealed under another master key`);
+    }
+    return { ...credential, identity, key };
+  }
+
+  nameHasCredential(name: EndpointName, sector: Sector | undefined): boolean {
+    const bytes = this.#environment.names.get(nameKey(name, sector));
+    return bytes !== undefined && decodeName(bytes).identities.length > 0;
+  }
+}
+
+export function readDevices({ devices }: Environment, from: Row, limit: number): DeviceRecord[] {
+  const page: DeviceRecord[] = [];
+  for (const { key, value } of devices.getRange({ start: from, limit })) page.push(decodeRecord(key as Row, value));
+  return page;
+}
+
+export function readEvents({ events }: Environment, from: number, limit: number): StoredEvent[] {
+  const page: StoredEvent[] = [];
+  for (const { key, value } of events.getRange({ start: from, limit })) page.push(decodeEvent(key, value));
+  return page;
+}
+
+/** Inside a transaction: the first of `count` rows that nobody else gets. */
+export function takeRows(environment: Environment, count: number): number {
+  const next = readMeta(environment, 'nextRow') ?? 1;
+  void writeMeta(environment, 'nextRow', next + count);
+  return next;
+}
+
+function reserveRows(environment: Environment, count: number): Promise<number> {
+  return environment.root.transaction(() => takeRows(environment, count));
+}
+
+interface Pending {
+  readonly commit: Commit;
+  readonly settled: (result: CommitResult) => void;
+}
+
+function textKey(name: EndpointName, sector: Sector | undefined): string {
+  return `${sector ?? ''}\0${name}`;
+}
+
+const rowBlockLength = 4096;
+const holdMilliseconds = 1;
+/** In milliseconds: how late a change of another process is seen at most. */
+const snapshotAge = 5;
+const maxKeyLength = 128;
+const maxOutages = 64;
+const maxOwnRanges = 4096;
