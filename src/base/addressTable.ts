@@ -60,7 +60,7 @@ export class AddressTable {
   }
 
   #text(slot: number, w: Uint32Array): string {
-    if (w[4]! >>> 24 === ipv4) return [24, 16, 8, 0].map(shift => (w[3]! >>> shift) & 0xff).join('.');
+    if (w[4]! >>> 24 === ipv4) return dotted(w[3]!);
     const groups = [...w.subarray(0, 4)].flatMap(word => [word >>> 16, word & 0xffff]);
     return groups.map(group => group.toString(16)).join(':') + (this.#zones.get(slot) ?? '');
   }
@@ -74,6 +74,17 @@ export class AddressTable {
       place = (place + 1) & this.#mask;
     }
   }
+}
+
+function dotted(word: number): string {
+  return `${word >>> 24}.${(word >>> 16) & 0xff}.${(word >>> 8) & 0xff}.${word & 0xff}`;
+}
+
+/** Names the network an address is in: the same text for all of an IPv4 /24 (mapped or not) and of an IPv6 /64. */
+export function networkOf(remote: Remote): string {
+  if (!parse(remote)) return '';
+  const mapped = parsed[0] === 0 && parsed[1] === 0 && parsed[2] === 0xffff;
+  return mapped || parsed[4]! >>> 24 === ipv4 ? `${parsed[3]! >>> 8}` : `${parsed[0]}:${parsed[1]}`;
 }
 
 /** Reads an address into `parsed`: four words of address, then family, socket and port in one. */

@@ -1,11 +1,12 @@
 import type { Bytes } from '../base/bytes.ts';
 import type { RandomSource } from '../base/random.ts';
 import { after, type Instant, type Milliseconds, type Now, seconds } from '../base/time.ts';
+import { assertNever } from '../base/unreachable.ts';
 import { type ClientFault, ClientHandshake, type ClientStep } from './clientHandshake.ts';
 import { AlertDescription, alertName, decodeAlert, encodeAlert } from './codec/alert.ts';
 import { type CipherSuite, cipherSuites } from './codec/cipherSuite.ts';
 import { decodeFragments } from './codec/handshake.ts';
-import { ContentType, type DtlsRecord, decodeRecord, recordHeaderLength } from './codec/record.ts';
+import { ContentType, type DtlsRecord, decodeRecord, maxSequence, recordHeaderLength } from './codec/record.ts';
 import type { SessionKeys } from './crypto/keySchedule.ts';
 import { openRecord, sealRecord } from './protection.ts';
 import { isNew, mark, newReplayWindow, type ReplayWindow } from './replayWindow.ts';
@@ -41,7 +42,8 @@ export class DtlsClient {
   }
 
   receive(now: Now, datagram: Bytes, out: ClientOut): void {
-    for (let at = 0; at < datagram.length; ) {
+    let at = 0;
+    for (let records = 0; at < datagram.length && records < maxRecords; records++) {
       const record = decodeRecord(datagram, at);
       if (record === undefined) return;
       at += recordHeaderLength + record.fragment.length;
@@ -96,6 +98,7 @@ export class DtlsClient {
         this.#retransmitAt = after(now.instant, this.#timeout);
         return out.transmit(step.datagram);
       case 'failed':
+        out.transmit(step.datagram);
         return this.#fail(step.fault, out);
       case 'established': {
         const window = newReplayWindow();
@@ -104,6 +107,8 @@ export class DtlsClient {
         this.#established = { suite: step.suite, keys: step.keys, writeSequence: step.writeSequence, window };
         return out.connected(step.suite);
       }
+      default:
+        assertNever(step);
     }
   }
 
@@ -117,6 +122,8 @@ export class DtlsClient {
     const alert = decodeAlert(plaintext);
     if (alert === undefined) return;
     if (alert.level === 'warning' && alert.description !== AlertDescription.closeNotify) return;
+    // Answered in kind (RFC 5246 §7.2.1).
+    if (alert.description === AlertDescription.closeNotify) this.close(out);
     this.#end();
     out.closed(alert.description === AlertDescription.closeNotify ? 'close-notify' : 'alert');
   }
@@ -134,6 +141,8 @@ export class DtlsClient {
   }
 
   #seal(session: EstablishedClient, type: number, plaintext: Bytes, out: ClientOut): void {
+    // One more record would use a nonce twice: a session that gets there is silent, and its owner connects again.
+    if (session.writeSequence > maxSequence) return;
     out.transmit(sealRecord(session.suite, session.keys.client, type, 1, session.writeSequence++, plaintext));
   }
 
@@ -173,3 +182,4 @@ interface EstablishedClient {
 const defaultTimeout = seconds(1);
 const maxTimeout = seconds(60);
 const defaultGiveUp = seconds(60);
+const maxRecords = 32;

@@ -1,38 +1,35 @@
 import { type Bytes, concatBytes, noBytes } from '../base/bytes.ts';
 import type { RandomSource } from '../base/random.ts';
+import { AlertDescription, encodeAlert } from './codec/alert.ts';
 import { type CipherSuite, cipherSuite, emptyRenegotiationInfoScsv } from './codec/cipherSuite.ts';
 import { encodeClientHello, nullCompression } from './codec/clientHello.ts';
+import { encodeClientKeyExchange } from './codec/clientKeyExchange.ts';
 import { ExtensionType } from './codec/extension.ts';
-import { encodeHandshake, type Fragment, HandshakeType, handshakeHeaderLength } from './codec/handshake.ts';
+import { encodeHandshake, type Fragment, HandshakeType } from './codec/handshake.ts';
 import { decodeHelloVerifyRequest } from './codec/helloVerifyRequest.ts';
-import { decodeServerKeyExchange, encodeClientKeyExchange } from './codec/keyExchange.ts';
 import { ContentType, type DtlsRecord, dtls10, dtls12, encodePlainRecord } from './codec/record.ts';
 import { decodeServerHello } from './codec/serverHello.ts';
-import { KeySchedule, type SessionKeys, verifyDataLength } from './crypto/keySchedule.ts';
+import { decodeServerKeyExchange } from './codec/serverKeyExchange.ts';
+import { KeySchedule, type SessionKeys } from './crypto/keySchedule.ts';
 import { FinishedVerified } from './proof.ts';
 import { openRecord, sealRecord } from './protection.ts';
 import { type HandshakeMessage, Reassembly } from './reassembly.ts';
 
 /** The client's side of one PSK handshake; `serverHandshake.ts` draws the ladder. It answers only by what it returns. */
 export class ClientHandshake {
-  state: State = 'hello-verify-request';
-
   readonly #options: ClientHandshakeOptions;
   readonly #clientRandom: Bytes;
-  #reassembly = new Reassembly(0, maxMessageLength);
-  #messageSequence = 0;
-  #plainSequence = 0;
-  /** Sequence number of our next record in epoch 1. */
-  #sealedSequence = 0;
-  #transcript: Bytes[] = [];
-  #suite: CipherSuite | undefined;
-  #extended = false;
-  #serverRandom: Bytes = noBytes;
-  #schedule: KeySchedule | undefined;
-  #keys: SessionKeys | undefined;
+  readonly #reassembly = new Reassembly(0, maxMessageLength, maxAhead);
+  #state: State = { expects: 'server-hello' };
   #flight: readonly Outgoing[] = [];
-  #changeCipherSpec = false;
-  #early: DtlsRecord | undefined;
+  #verifyRequests = 0;
+  /** The message_seq of our next message. */
+  #messageSequence = 0;
+  /** Sequence numbers of our next records, in epoch 0 and in epoch 1. */
+  #plainSequence = 0;
+  #sealedSequence = 0;
+  /** The messages of the handshake so far. */
+  #transcript: Bytes = noBytes;
 
   constructor(options: ClientHandshakeOptions) {
     this.#options = options;
@@ -44,49 +41,35 @@ export class ClientHandshake {
     return this.#sendHello(noBytes);
   }
 
+  /** Takes the handshake messages of one record in clear. */
   receive(fragments: readonly Fragment[]): ClientStep {
+    let retransmitted = false;
     for (const fragment of fragments) {
-      if (this.#reassembly.add(fragment) === 'invalid') return this.#fail('malformed');
+      if (this.#reassembly.add(fragment) === 'retransmitted') retransmitted = true;
     }
     for (let message = this.#reassembly.take(); message !== undefined; message = this.#reassembly.take()) {
       const step = this.#message(message);
       if (step.kind !== 'nothing') return step;
     }
-    return nothing;
+    // The server sends its ServerHelloDone again: our last flight was lost (RFC 6347 §4.2.4).
+    const waits = this.#state.expects === 'change-cipher-spec' || this.#state.expects === 'finished';
+    return retransmitted && waits ? this.retransmission() : nothing;
   }
 
+  /** Counts only where it is expected (RFC 6347 §4.2.5). */
   receiveChangeCipherSpec(): ClientStep {
-    this.#changeCipherSpec = true;
-    const early = this.#early;
-    this.#early = undefined;
-    return early === undefined ? nothing : this.receiveProtected(early);
+    const state = this.#state;
+    if (state.expects !== 'change-cipher-spec') return nothing;
+    this.#state = { expects: 'finished', keyed: state.keyed };
+    return state.early === undefined ? nothing : this.#finished(state.keyed, state.early);
   }
 
   receiveProtected(record: DtlsRecord): ClientStep {
-    if (this.state !== 'finished') return nothing;
-    if (!this.#changeCipherSpec) {
-      this.#early ??= { ...record, fragment: record.fragment.slice() };
-      return nothing;
-    }
-    const plaintext = openRecord(this.#suite!, this.#keys!.server, record);
-    // A record that does not open may be anybody's: it is dropped, and the timer goes on.
-    if (plaintext === undefined) return nothing;
-    if (record.type !== ContentType.handshake || plaintext.length !== handshakeHeaderLength + verifyDataLength) {
-      return this.#fail('unexpected-message');
-    }
-    const verifyData = this.#schedule!.verifyData('server', concatBytes(...this.#transcript));
-    const expected = encodeHandshake(HandshakeType.finished, this.#reassembly.next, verifyData);
-    const proof = FinishedVerified.check(expected, plaintext);
-    if (proof === undefined) return this.#fail('wrong-key');
-    this.state = 'established';
-    return {
-      kind: 'established',
-      proof,
-      suite: this.#suite!,
-      keys: this.#keys!,
-      readSequence: record.sequence,
-      writeSequence: this.#sealedSequence,
-    };
+    const state = this.#state;
+    if (record.type !== ContentType.handshake) return nothing;
+    if (state.expects === 'finished') return this.#finished(state.keyed, record);
+    if (state.expects === 'change-cipher-spec') state.early = { ...record, fragment: record.fragment.slice() };
+    return nothing;
   }
 
   /** The flight under way once more, each record with a new sequence number. */
@@ -95,24 +78,30 @@ export class ClientHandshake {
   }
 
   #message(message: HandshakeMessage): ClientStep {
-    const { type } = message;
-    if (this.state === 'hello-verify-request' && type === HandshakeType.helloVerifyRequest) {
+    const { expects } = this.#state;
+    if (expects === 'server-hello' && message.type === HandshakeType.helloVerifyRequest) {
       const request = decodeHelloVerifyRequest(message.body);
-      if (request === undefined) return this.#fail('malformed');
-      return this.#sendHello(request.cookie);
+      if (request === undefined) return this.#fail('malformed', AlertDescription.decodeError);
+      // Again if the server's secret has changed in between (RFC 6347 §4.2.1), but not for ever.
+      if (this.#verifyRequests++ < maxVerifyRequests) return this.#sendHello(request.cookie);
     }
     // A server may do without the cookie exchange (RFC 6347 §4.2.1).
-    const expectsHello = this.state === 'hello-verify-request' || this.state === 'server-hello';
-    if (expectsHello && type === HandshakeType.serverHello) return this.#serverHello(message);
-    if (this.state === 'server-hello-done' && type === HandshakeType.serverKeyExchange) {
-      if (decodeServerKeyExchange(message.body) === undefined) return this.#fail('malformed');
-      this.#transcript.push(message.transcript);
-      return nothing;
+    if (expects === 'server-hello' && message.type === HandshakeType.serverHello) return this.#serverHello(message);
+    if (this.#state.expects === 'server-hello-done') {
+      if (message.type === HandshakeType.serverHelloDone) return this.#helloDone(this.#state.agreed, message);
+      if (message.type === HandshakeType.serverKeyExchange && !this.#state.keyExchangeSeen) {
+        if (decodeServerKeyExchange(message.body) === undefined) {
+          return this.#fail('malformed', AlertDescription.decodeError);
+        }
+        this.#state = { ...this.#state, keyExchangeSeen: true };
+        this.#transcript = concatBytes(this.#transcript, message.transcript);
+        return nothing;
+      }
     }
-    if (this.state === 'server-hello-done' && type === HandshakeType.serverHelloDone) return this.#helloDone(message);
-    return this.#fail('unexpected-message');
+    return this.#fail('unexpected-message', AlertDescription.unexpectedMessage);
   }
 
+  /** Everything but the cookie stays the same from one hello to the next (RFC 6347 §4.2.1). */
   #sendHello(cookie: Bytes): ClientStep {
     const body = encodeClientHello({
       version: dtls12,
@@ -124,83 +113,145 @@ export class ClientHandshake {
       extensions: new Map([[ExtensionType.extendedMasterSecret, noBytes]]),
     });
     const hello = encodeHandshake(HandshakeType.clientHello, this.#messageSequence++, body);
-    this.#transcript = [hello];
-    this.#flight = [{ kind: 'plain', type: ContentType.handshake, body: hello }];
-    if (cookie.length > 0) this.state = 'server-hello';
+    // The hello before and the HelloVerifyRequest are no part of it (RFC 6347 §4.2.1).
+    this.#transcript = hello;
+    // The first one travels as DTLS 1.0, so that every server can read it.
+    const version = cookie.length === 0 ? dtls10 : dtls12;
+    this.#flight = [{ kind: 'plain', type: ContentType.handshake, version, body: hello }];
     return this.retransmission();
   }
 
   #serverHello(message: HandshakeMessage): ClientStep {
     const hello = decodeServerHello(message.body);
-    if (hello === undefined || hello.version !== dtls12 || hello.compressionMethod !== 0)
-      return this.#fail('malformed');
+    if (hello === undefined) return this.#fail('malformed', AlertDescription.decodeError);
+    if (hello.version !== dtls12) return this.#fail('protocol-version', AlertDescription.protocolVersion);
     const suite = cipherSuite(hello.cipherSuite);
-    if (suite === undefined || !this.#options.suites.includes(suite)) return this.#fail('no-common-suite');
-    const renegotiation = hello.extensions.get(ExtensionType.renegotiationInfo);
-    if (renegotiation !== undefined && (renegotiation.length !== 1 || renegotiation[0] !== 0)) {
-      return this.#fail('malformed');
+    if (suite === undefined || !this.#options.suites.includes(suite) || hello.compressionMethod !== 0) {
+      return this.#fail('not-offered', AlertDescription.illegalParameter);
     }
-    this.#suite = suite;
-    this.#serverRandom = hello.random.slice();
-    this.#extended = hello.extensions.has(ExtensionType.extendedMasterSecret);
-    this.#transcript.push(message.transcript);
-    this.state = 'server-hello-done';
+    for (const [type, data] of hello.extensions) {
+      // What we did not ask for must not be answered (RFC 5246 §7.4.1.4); the suite value asks for renegotiation_info.
+      if (type !== ExtensionType.extendedMasterSecret && type !== ExtensionType.renegotiationInfo) {
+        return this.#fail('not-offered', AlertDescription.unsupportedExtension);
+      }
+      // On a first handshake the server's part must be empty (RFC 5746 §3.4).
+      const empty = type === ExtensionType.renegotiationInfo ? data.length === 1 && data[0] === 0 : data.length === 0;
+      if (!empty) return this.#fail('malformed', AlertDescription.handshakeFailure);
+    }
+    const extended = hello.extensions.has(ExtensionType.extendedMasterSecret);
+    this.#transcript = concatBytes(this.#transcript, message.transcript);
+    this.#state = {
+      expects: 'server-hello-done',
+      agreed: { suite, extended, serverRandom: hello.random },
+      keyExchangeSeen: false,
+    };
     return nothing;
   }
 
-  #helloDone(message: HandshakeMessage): ClientStep {
-    if (message.body.length !== 0) return this.#fail('malformed');
+  #helloDone({ suite, extended, serverRandom }: Agreed, message: HandshakeMessage): ClientStep {
+    if (message.body.length !== 0) return this.#fail('malformed', AlertDescription.decodeError);
     const { identity, key } = this.#options;
     const exchange = encodeHandshake(
       HandshakeType.clientKeyExchange,
       this.#messageSequence++,
-      encodeClientKeyExchange(identity),
+      encodeClientKeyExchange({ identity }),
     );
-    this.#transcript.push(message.transcript, exchange);
-    const randoms = { client: this.#clientRandom, server: this.#serverRandom };
-    const transcript = concatBytes(...this.#transcript);
-    this.#schedule = new KeySchedule(this.#suite!, key, randoms, this.#extended, transcript);
-    this.#keys = this.#schedule.keys();
-    const verifyData = this.#schedule.verifyData('client', transcript);
+    const session = concatBytes(this.#transcript, message.transcript, exchange);
+    const randoms = { client: this.#clientRandom, server: serverRandom };
+    const schedule = new KeySchedule(suite, key, randoms, extended, session);
+    const keys = schedule.keys();
+    const verifyData = schedule.verifyData('client', session);
     const finished = encodeHandshake(HandshakeType.finished, this.#messageSequence++, verifyData);
-    this.#transcript.push(finished);
+    this.#transcript = concatBytes(session, finished);
+    const protect = { suite, keys };
     this.#flight = [
-      { kind: 'plain', type: ContentType.handshake, body: exchange },
-      { kind: 'plain', type: ContentType.changeCipherSpec, body: Uint8Array.of(1) },
-      { kind: 'sealed', type: ContentType.handshake, body: finished },
+      { kind: 'plain', type: ContentType.handshake, version: dtls12, body: exchange },
+      { kind: 'plain', type: ContentType.changeCipherSpec, version: dtls12, body: changeCipherSpec },
+      { kind: 'sealed', type: ContentType.handshake, protect, body: finished },
     ];
-    this.state = 'finished';
+    this.#state = { expects: 'change-cipher-spec', keyed: { suite, keys, schedule }, early: undefined };
     return this.retransmission();
   }
 
-  #record({ kind, type, body }: Outgoing): Bytes {
-    if (kind === 'sealed') return sealRecord(this.#suite!, this.#keys!.client, type, 1, this.#sealedSequence++, body);
-    // The first hello travels as DTLS 1.0, so that every server can read it (RFC 6347 §4.2.1).
-    return encodePlainRecord(type, this.#messageSequence === 1 ? dtls10 : dtls12, this.#plainSequence++, body);
+  #finished({ suite, keys, schedule }: Keyed, record: DtlsRecord): ClientStep {
+    const plaintext = openRecord(suite, keys.server, record);
+    // A record that does not open may be anybody's: it is dropped, and the timer goes on.
+    if (plaintext === undefined) return nothing;
+    const verifyData = schedule.verifyData('server', this.#transcript);
+    const expected = encodeHandshake(HandshakeType.finished, this.#reassembly.next, verifyData);
+    const proof = FinishedVerified.check(expected, plaintext);
+    if (proof === undefined) return this.#fail('transcript-differs', AlertDescription.decryptError);
+    this.#state = { expects: 'nothing' };
+    const writeSequence = this.#sealedSequence;
+    return { kind: 'established', proof, suite, keys, readSequence: record.sequence, writeSequence };
   }
 
-  #fail(fault: ClientFault): ClientStep {
-    this.state = 'failed';
-    return { kind: 'failed', fault };
+  #record(outgoing: Outgoing): Bytes {
+    if (outgoing.kind === 'plain') {
+      return encodePlainRecord(outgoing.type, outgoing.version, this.#plainSequence++, outgoing.body);
+    }
+    const { suite, keys } = outgoing.protect;
+    return sealRecord(suite, keys.client, outgoing.type, 1, this.#sealedSequence++, outgoing.body);
+  }
+
+  #fail(fault: ClientFault, description: number): ClientStep {
+    this.#state = { expects: 'nothing' };
+    const alert = encodeAlert({ level: 'fatal', description });
+    const datagram = encodePlainRecord(ContentType.alert, dtls12, this.#plainSequence++, alert);
+    return { kind: 'failed', fault, datagram };
   }
 }
 
-/** Named for what it waits for. */
-type State = 'hello-verify-request' | 'server-hello' | 'server-hello-done' | 'finished' | 'established' | 'failed';
+/** Named for what it waits for, and holding what that needs. */
+type State =
+  | { readonly expects: 'server-hello' }
+  | { readonly expects: 'server-hello-done'; readonly agreed: Agreed; readonly keyExchangeSeen: boolean }
+  | { readonly expects: 'change-cipher-spec'; readonly keyed: Keyed; early: DtlsRecord | undefined }
+  | { readonly expects: 'finished'; readonly keyed: Keyed }
+  /** It succeeded or failed. */
+  | { readonly expects: 'nothing' };
+
+interface Agreed {
+  readonly suite: CipherSuite;
+  readonly extended: boolean;
+  readonly serverRandom: Bytes;
+}
+
+interface Keyed {
+  readonly suite: CipherSuite;
+  readonly keys: SessionKeys;
+  readonly schedule: KeySchedule;
+}
+
+type Outgoing =
+  | { readonly kind: 'plain'; readonly type: number; readonly version: number; readonly body: Bytes }
+  | {
+      readonly kind: 'sealed';
+      readonly type: number;
+      readonly protect: { readonly suite: CipherSuite; readonly keys: SessionKeys };
+      readonly body: Bytes;
+    };
 
 export interface ClientHandshakeOptions {
   readonly identity: Bytes;
   readonly key: Bytes;
+  /** What we offer, most wanted first. */
   readonly suites: readonly CipherSuite[];
   readonly random: RandomSource;
 }
 
-export type ClientFault = 'malformed' | 'unexpected-message' | 'no-common-suite' | 'wrong-key';
+/** How the server broke the protocol. A wrong key is none of these: it shows as an alert, or as silence. */
+export type ClientFault =
+  | 'malformed'
+  | 'unexpected-message'
+  | 'protocol-version'
+  | 'not-offered'
+  | 'transcript-differs';
 
 export type ClientStep =
   | { readonly kind: 'nothing' }
   | { readonly kind: 'send'; readonly datagram: Bytes }
-  | { readonly kind: 'failed'; readonly fault: ClientFault }
+  | { readonly kind: 'failed'; readonly fault: ClientFault; readonly datagram: Bytes }
   | {
       readonly kind: 'established';
       readonly proof: FinishedVerified;
@@ -210,11 +261,9 @@ export type ClientStep =
       readonly writeSequence: number;
     };
 
-interface Outgoing {
-  readonly kind: 'plain' | 'sealed';
-  readonly type: number;
-  readonly body: Bytes;
-}
-
 const nothing: ClientStep = { kind: 'nothing' };
+const changeCipherSpec: Bytes = Uint8Array.of(1);
 const maxMessageLength = 2048;
+/** ServerHello, ServerKeyExchange and ServerHelloDone may arrive in any order. */
+const maxAhead = 3;
+const maxVerifyRequests = 3;

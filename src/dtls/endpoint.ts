@@ -1,8 +1,10 @@
-import { type Bytes, concatBytes, sameBytes } from '../base/bytes.ts';
+import { type Bytes, sameBytes } from '../base/bytes.ts';
 import type { Peer, Remote } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
-import { after, type Instant, type Now, seconds } from '../base/time.ts';
-import { AlertDescription, decodeAlert, encodeAlert } from './codec/alert.ts';
+import { type Instant, type Now, seconds } from '../base/time.ts';
+import { assertNever } from '../base/unreachable.ts';
+import { type AssociationOut, Associations } from './associations.ts';
+import { alertName, decodeAlert } from './codec/alert.ts';
 import { type CipherSuite, cipherSuites } from './codec/cipherSuite.ts';
 import { type ClientHelloStart, decodeClientHelloStart } from './codec/clientHello.ts';
 import { decodeFragments, encodeHandshake, type Fragment, HandshakeType } from './codec/handshake.ts';
@@ -12,19 +14,16 @@ import {
   type DtlsRecord,
   decodeRecord,
   dtls10,
-  dtls12,
   encodePlainRecord,
-  maxSequence,
   recordHeaderLength,
 } from './codec/record.ts';
 import { Cookies } from './cookie.ts';
+import { type DtlsCounters, newCounters } from './counters.ts';
 import { Hmac } from './crypto/hmac.ts';
 import type { CloseReason, HandshakeFault, HandshakeReport } from './fault.ts';
 import { type HalfOpen, type HalfOpenLimits, HalfOpenTable } from './halfOpen.ts';
-import { openRecord, sealRecord } from './protection.ts';
 import type { Owner, PskPort } from './psk.ts';
 import { type Established, type HandshakePolicy, type HandshakeStep, ServerHandshake } from './serverHandshake.ts';
-import { type SessionRow, SessionTable } from './sessionTable.ts';
 
 /**
  * The server's side of DTLS 1.2 with pre-shared keys (RFC 6347, 5246, 4279), for all peers at once: datagrams in;
@@ -42,9 +41,7 @@ export class DtlsEndpoint {
   readonly #random: RandomSource;
   readonly #cookies: Cookies;
   readonly #halfOpen: HalfOpenTable;
-  readonly #sessions: SessionTable;
-  // In the order of the handshakes: what is needed to send a last flight again, for as long as the client may ask.
-  readonly #lastFlights = new Map<Peer, LastFlight>();
+  readonly #associations: Associations;
   #nextPeer: number;
 
   constructor(options: DtlsOptions) {
@@ -57,19 +54,18 @@ export class DtlsEndpoint {
     };
     this.#cookies = new Cookies(options.random);
     this.#halfOpen = new HalfOpenTable(limits);
-    this.#sessions = new SessionTable(limits.maxAssociations, Math.floor(options.random.fraction() * 2 ** 32));
+    const seed = Math.floor(options.random.fraction() * 2 ** 32);
+    this.#associations = new Associations(limits.maxAssociations, seed, this.counters);
     this.#nextPeer = options.firstPeer;
   }
 
   /** Takes one datagram. Whatever it holds, this neither throws nor keeps a view of it. */
   receive(now: Now, remote: Remote, datagram: Bytes, out: DtlsOut): void {
+    let at = 0;
     let verifyRequests = 0;
-    for (let at = 0; at < datagram.length; ) {
+    for (let records = 0; at < datagram.length && records < maxRecords; records++) {
       const record = decodeRecord(datagram, at);
-      if (record === undefined) {
-        this.counters.malformed++;
-        return;
-      }
+      if (record === undefined) break;
       at += recordHeaderLength + record.fragment.length;
       if (record.epoch === 1) this.#receiveProtected(now, remote, record, out);
       else if (record.epoch !== 0) this.counters.unknownEpoch++;
@@ -78,76 +74,64 @@ export class DtlsEndpoint {
         // One answer a datagram, so that many hellos in one do not amplify.
         if (this.#receiveHandshake(now, remote, record, verifyRequests === 0, out)) verifyRequests++;
       } else {
-        // An alert in clear is anybody's: it ends nothing. So is application data.
-        this.counters.unprotected++;
+        this.#receiveUnprotected(remote, record);
       }
     }
+    if (at < datagram.length) this.counters.malformed++;
   }
 
-  /** Seals and sends; nothing happens if the peer's session is gone, or waits to be confirmed. */
+  /**
+   * Seals and sends. Nothing happens if the peer's session is gone or waits to be confirmed, or if the plaintext is
+   * longer than `maxPlaintext`.
+   */
   send(peer: Peer, plaintext: Bytes, out: DtlsOut): void {
-    const row = this.#sessions.byPeer(peer);
-    if (row === undefined || !this.#sessions.isConfirmed(row)) return;
-    this.#sendRecord(row, ContentType.applicationData, plaintext, out);
+    this.#associations.send(peer, plaintext, out);
+  }
+
+  /** How many bytes one `send` to this peer may have: 16,384, or what the client asked for (RFC 6066 §4). */
+  maxPlaintext(peer: Peer): number | undefined {
+    return this.#associations.maxPlaintext(peer);
   }
 
   /** The session is durable: its last flight may leave, and its traffic flow. */
   confirmed(peer: Peer, out: DtlsOut): void {
-    const row = this.#sessions.byPeer(peer);
-    if (row === undefined || this.#sessions.isConfirmed(row)) return;
-    this.#sessions.confirm(row);
-    this.#sendLastFlight(row, out);
+    this.#associations.confirm(peer, out);
   }
 
   /** Ends a session: close_notify goes out, and `out.closed` tells of it. */
   close(peer: Peer, reason: CloseReason, out: DtlsOut): void {
-    const row = this.#sessions.byPeer(peer);
-    if (row === undefined) return;
-    if (this.#sessions.isConfirmed(row)) {
-      this.#sendAlert(row, 'warning', AlertDescription.closeNotify, out);
-    }
-    this.#remove(row, reason, out);
+    this.#associations.close(peer, reason, out);
   }
 
-  /** Ends the session of this credential, if there is one: it was revoked. */
+  /** This credential opens nothing any more: ends its session, and drops a handshake that is about to prove its key. */
   revoke(owner: Owner, out: DtlsOut): void {
-    const row = this.#sessions.byOwner(owner);
-    if (row === undefined || this.#sessions.owner(row).credential !== owner.credential) return;
-    this.close(this.#sessions.peer(row), 'revoked', out);
+    this.#halfOpen.removeOwner(owner);
+    const peer = this.#associations.peerOf(owner);
+    if (peer !== undefined) this.close(peer, 'revoked', out);
   }
 
   expire(now: Now, out: DtlsOut): void {
     for (let due = this.#halfOpen.takeDue(now.instant); due !== undefined; due = this.#halfOpen.takeDue(now.instant)) {
-      if (due.over) {
-        this.#halfOpen.remove(due.entry);
-        if (!due.entry.handshake.reported) this.#report(now, due.entry, 'gave-up', flightsSent(due.entry), out);
+      const { entry, over } = due;
+      if (over) {
+        this.#halfOpen.remove(entry);
+        if (!entry.handshake.reported) this.#report(now, entry, 'gave-up', howItWent(entry), out);
         continue;
       }
-      const again = due.entry.handshake.retransmission();
-      if (again.kind === 'send') {
-        due.entry.flights++;
-        this.counters.retransmissions++;
-        out.transmit(due.entry.remote, again.datagram);
-      }
-    }
-    for (const [peer, flight] of this.#lastFlights) {
-      if (flight.until > now.instant) break;
-      this.#lastFlights.delete(peer);
+      const again = entry.handshake.retransmission();
+      if (again.kind !== 'send') continue;
+      entry.flights++;
+      this.counters.retransmissions++;
+      out.transmit(entry.remote, again.datagram);
     }
   }
 
   nextExpiry(): Instant | undefined {
-    const next = this.#halfOpen.nextExpiry();
-    for (const { until } of this.#lastFlights.values()) return next === undefined || until < next ? until : next;
-    return next;
+    return this.#halfOpen.nextExpiry();
   }
 
-  sizes(): { associations: number; handshakes: number; lastFlights: number } {
-    return {
-      associations: this.#sessions.size,
-      handshakes: this.#halfOpen.size,
-      lastFlights: this.#lastFlights.size,
-    };
+  sizes(): { associations: number; handshakes: number } {
+    return { associations: this.#associations.size, handshakes: this.#halfOpen.size };
   }
 
   /** `true` if it was answered with a HelloVerifyRequest. */
@@ -159,8 +143,9 @@ export class DtlsEndpoint {
     }
     const entry = this.#halfOpen.find(remote);
     const first = fragments[0]!;
-    const start = first.type === HandshakeType.clientHello && first.offset === 0 ? startOf(first) : undefined;
+    const start = startOf(first);
     if (start === undefined || (entry !== undefined && sameBytes(start.random, entry.handshake.clientRandom))) {
+      // A fragment that is not the first of a hello, from nobody we know, waits for nothing: it is not kept.
       if (entry === undefined) this.counters.unexpected++;
       else this.#apply(now, entry, entry.handshake.receive(fragments), out);
       return false;
@@ -222,65 +207,21 @@ export class DtlsEndpoint {
     this.#apply(now, entry, entry.handshake.receiveChangeCipherSpec(), out);
   }
 
-  #receiveProtected(now: Now, remote: Remote, record: DtlsRecord, out: DtlsOut): void {
-    const row = this.#sessions.byAddress(remote);
-    // The old association first: while a new handshake is under way it is still good, and what it opens is its own.
-    if (row !== undefined && this.#receiveOnSession(now, row, record, out)) return;
+  /** In clear it is anybody's word: it ends nothing. */
+  #receiveUnprotected(remote: Remote, record: DtlsRecord): void {
+    this.counters.unprotected++;
+    const alert = record.type === ContentType.alert ? decodeAlert(record.fragment) : undefined;
     const entry = this.#halfOpen.find(remote);
-    if (entry !== undefined) return this.#apply(now, entry, entry.handshake.receiveProtected(record), out);
-    if (row === undefined) this.counters.noAssociation++;
+    if (alert !== undefined && entry !== undefined) entry.handshake.alertInClear = alert.description;
   }
 
-  /** `false` if the record is not of this association, or not new. */
-  #receiveOnSession(now: Now, row: SessionRow, record: DtlsRecord, out: DtlsOut): boolean {
-    const sessions = this.#sessions;
-    if (!sessions.isNewRead(row, record.sequence)) {
-      this.counters.replayed++;
-      return false;
-    }
-    const plaintext = openRecord(sessions.suite(row), sessions.clientKeys(row), record);
-    if (plaintext === undefined) {
-      this.counters.notAuthentic++;
-      return false;
-    }
-    sessions.markRead(row, record.sequence);
-    sessions.heard(row, now.instant);
-    switch (record.type) {
-      case ContentType.applicationData:
-        if (sessions.isConfirmed(row) && plaintext.length > 0) {
-          out.deliver(sessions.peer(row), plaintext, record.sequence);
-        }
-        break;
-      case ContentType.alert:
-        this.#receiveAlert(row, plaintext, out);
-        break;
-      case ContentType.handshake:
-        this.#receiveLateHandshake(row, plaintext, out);
-        break;
-      default:
-        this.counters.unexpected++;
-    }
-    return true;
-  }
-
-  #receiveAlert(row: SessionRow, plaintext: Bytes, out: DtlsOut): void {
-    const alert = decodeAlert(plaintext);
-    if (alert === undefined) return;
-    if (alert.description === AlertDescription.closeNotify) {
-      if (this.#sessions.isConfirmed(row)) this.#sendAlert(row, 'warning', AlertDescription.closeNotify, out);
-      this.#remove(row, 'close-notify', out);
-    } else if (alert.level === 'fatal') {
-      this.#remove(row, 'peer-alert', out);
-    }
-  }
-
-  /** Inside an association: the Finished again, because our last flight was lost, or a wish to renegotiate. */
-  #receiveLateHandshake(row: SessionRow, plaintext: Bytes, out: DtlsOut): void {
-    const first = decodeFragments(plaintext)?.[0];
-    if (first?.type === HandshakeType.finished) this.#sendLastFlight(row, out);
-    else if (first?.type === HandshakeType.clientHello && this.#sessions.isConfirmed(row)) {
-      this.#sendAlert(row, 'warning', AlertDescription.noRenegotiation, out);
-    }
+  #receiveProtected(now: Now, remote: Remote, record: DtlsRecord, out: DtlsOut): void {
+    const row = this.#associations.byAddress(remote);
+    // The old association first: while a new handshake is under way it is still good, and what it opens is its own.
+    if (row !== undefined && this.#associations.receive(now, row, record, out)) return;
+    const entry = this.#halfOpen.find(remote);
+    if (entry !== undefined) this.#apply(now, entry, entry.handshake.receiveProtected(record), out);
+    else if (row === undefined) this.counters.noAssociation++;
   }
 
   #apply(now: Now, entry: HalfOpen, step: HandshakeStep, out: DtlsOut): void {
@@ -288,6 +229,7 @@ export class DtlsEndpoint {
       case 'nothing':
         return;
       case 'send':
+        this.#halfOpen.restartTimer(now.instant, entry);
         return out.transmit(entry.remote, step.datagram);
       case 'alert':
         entry.handshake.reported = true;
@@ -296,72 +238,21 @@ export class DtlsEndpoint {
       case 'failed':
         this.#halfOpen.remove(entry);
         out.transmit(entry.remote, step.datagram);
-        if (!entry.handshake.reported) this.#report(now, entry, step.fault, step.detail, out);
-        return;
+        return this.#report(now, entry, step.fault, step.detail, out);
       case 'established':
         this.#halfOpen.remove(entry);
         return this.#establish(now, entry.remote, step.result, out);
+      default:
+        assertNever(step);
     }
   }
 
-  /** The client proved that it holds the key: what it replaces goes, and not before. */
   #establish(now: Now, remote: Remote, established: Established, out: DtlsOut): void {
-    const sessions = this.#sessions;
-    const atAddress = sessions.byAddress(remote);
-    if (atAddress !== undefined) this.#remove(atAddress, 'replaced', out);
-    const ofOwner = sessions.byOwner(established.owner);
-    if (ofOwner !== undefined) this.#remove(ofOwner, 'replaced', out);
-    if (sessions.size === sessions.capacity) this.#remove(sessions.leastRecentlyHeard()!, 'evicted', out);
-
     const peer = this.#nextPeer++ as Peer;
-    const { owner, suite, keys, readSequence, identity, finished, plainSequence } = established;
-    sessions.add(now.instant, { peer, remote, owner, suite, keys, readSequence });
-    if (this.#lastFlights.size >= maxLastFlights) {
-      for (const oldest of this.#lastFlights.keys()) {
-        this.#lastFlights.delete(oldest);
-        break;
-      }
-    }
-    this.#lastFlights.set(peer, { finished, plainSequence, until: after(now.instant, lastFlightLifetime) });
+    this.#associations.establish(now.instant, peer, remote, established, out);
     this.counters.established++;
+    const { owner, identity, suite } = established;
     out.verified(peer, { remote, owner, identity, suite });
-  }
-
-  /** ChangeCipherSpec, then Finished, each in a record of its own with a new sequence number (flight 6). */
-  #sendLastFlight(row: SessionRow, out: DtlsOut): void {
-    const flight = this.#lastFlights.get(this.#sessions.peer(row));
-    if (flight === undefined || !this.#sessions.isConfirmed(row)) return;
-    const change = Uint8Array.of(1);
-    out.transmit(
-      this.#sessions.remote(row),
-      concatBytes(
-        encodePlainRecord(ContentType.changeCipherSpec, dtls12, flight.plainSequence++, change),
-        this.#seal(row, ContentType.handshake, flight.finished),
-      ),
-    );
-  }
-
-  #sendRecord(row: SessionRow, type: number, plaintext: Bytes, out: DtlsOut): void {
-    const record = this.#seal(row, type, plaintext);
-    out.transmit(this.#sessions.remote(row), record);
-  }
-
-  #sendAlert(row: SessionRow, level: 'warning' | 'fatal', description: number, out: DtlsOut): void {
-    this.#sendRecord(row, ContentType.alert, encodeAlert({ level, description }), out);
-  }
-
-  #seal(row: SessionRow, type: number, plaintext: Bytes): Bytes {
-    const sequence = this.#sessions.takeWriteSequence(row);
-    // 2^48 records: centuries at a thousand a second. One more would use a nonce twice.
-    if (sequence > maxSequence) throw new RangeError('sequence numbers are used up');
-    return sealRecord(this.#sessions.suite(row), this.#sessions.serverKeys(row), type, 1, sequence, plaintext);
-  }
-
-  #remove(row: SessionRow, reason: CloseReason, out: DtlsOut): void {
-    const peer = this.#sessions.peer(row);
-    this.#lastFlights.delete(peer);
-    this.#sessions.remove(row);
-    out.closed(peer, reason);
   }
 
   #report(now: Now, entry: HalfOpen, fault: HandshakeFault, detail: string | undefined, out: DtlsOut): void {
@@ -371,13 +262,9 @@ export class DtlsEndpoint {
 }
 
 /** Where the endpoint writes what has to happen next. Views handed out are valid only during the call. */
-export interface DtlsOut {
-  transmit(remote: Remote, datagram: Bytes): void;
+export interface DtlsOut extends AssociationOut {
   /** The client proved its key. `confirmed` is owed for it. */
   verified(peer: Peer, session: Session): void;
-  /** Authentic application data, once and in no particular order; `sequence` is its record's. */
-  deliver(peer: Peer, plaintext: Bytes, sequence: number): void;
-  closed(peer: Peer, reason: CloseReason): void;
   failed(report: HandshakeReport): void;
 }
 
@@ -405,22 +292,6 @@ export interface DtlsLimits extends HalfOpenLimits {
   readonly maxAssociations: number;
 }
 
-/** What was dropped or happened, by reason. */
-export interface DtlsCounters {
-  malformed: number;
-  unknownEpoch: number;
-  unprotected: number;
-  unexpected: number;
-  noAssociation: number;
-  replayed: number;
-  notAuthentic: number;
-  verifyRequests: number;
-  prefixLimit: number;
-  retransmissions: number;
-  failedHandshakes: number;
-  established: number;
-}
-
 export const defaultLimits: DtlsLimits = {
   maxAssociations: 200_000,
   maxHandshakes: 10_000,
@@ -429,37 +300,15 @@ export const defaultLimits: DtlsLimits = {
   giveUpAfter: seconds(60),
 };
 
-interface LastFlight {
-  readonly finished: Bytes;
-  plainSequence: number;
-  readonly until: Instant;
-}
-
 function startOf(fragment: Fragment): ClientHelloStart | undefined {
+  if (fragment.type !== HandshakeType.clientHello || fragment.offset !== 0) return undefined;
   return decodeClientHelloStart(fragment.body);
 }
 
-function flightsSent(entry: HalfOpen): string {
-  return `after ${entry.flights} flights`;
+function howItWent({ flights, handshake }: HalfOpen): string {
+  const alert = handshake.alertInClear;
+  return `${flights} flights sent${alert === undefined ? '' : `, an alert ${alertName(alert)} came in clear`}`;
 }
 
-function newCounters(): DtlsCounters {
-  return {
-    malformed: 0,
-    unknownEpoch: 0,
-    unprotected: 0,
-    unexpected: 0,
-    noAssociation: 0,
-    replayed: 0,
-    notAuthentic: 0,
-    verifyRequests: 0,
-    prefixLimit: 0,
-    retransmissions: 0,
-    failedHandshakes: 0,
-    established: 0,
-  };
-}
-
-/** Twice the maximum segment lifetime of TCP (RFC 6347 §4.2.4). */
-const lastFlightLifetime = seconds(240);
-const maxLastFlights = 20_000;
+/** A flight has at most a handful of records. The rest of a datagram that goes on and on is not worth its time. */
+const maxRecords = 32;

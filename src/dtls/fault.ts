@@ -13,6 +13,8 @@ export type HandshakeFault =
   | 'unknown-identity'
   /** The identity is known, and whoever used it does not hold its key. */
   | 'wrong-key'
+  /** The key is right, and the Finished says that the two sides did not see the same handshake. */
+  | 'transcript-differs'
   /** The peer stopped answering. */
   | 'gave-up'
   /** It was the oldest of too many half-open handshakes. */
@@ -42,6 +44,7 @@ export type CloseReason =
   | 'evicted'
   /** The peer sent a fatal alert under the session's protection. */
   | 'peer-alert'
-  /** Its sequence numbers are used up. */
+  /** Our sequence numbers are used up: one more record would use a nonce twice. */
   | 'exhausted'
+  /** Its credential was revoked. */
   | 'revoked';

@@ -1,6 +1,8 @@
+import { networkOf } from '../base/addressTable.ts';
 import { Deadlines } from '../base/deadlines.ts';
 import type { Remote } from '../base/peer.ts';
 import { after, type Instant, type Milliseconds } from '../base/time.ts';
+import type { Owner } from './psk.ts';
 import type { ServerHandshake } from './serverHandshake.ts';
 
 /**
@@ -27,7 +29,7 @@ export class HalfOpenTable {
 
   /** Whether the network that this address is in has as many handshakes under way as it may. */
   isPrefixFull(remote: Remote): boolean {
-    return (this.#prefixes.get(prefixOf(remote)) ?? 0) >= this.#limits.maxHandshakesPerPrefix;
+    return (this.#prefixes.get(networkOf(remote)) ?? 0) >= this.#limits.maxHandshakesPerPrefix;
   }
 
   /** The handshake that has to go before another is added. */
@@ -48,7 +50,7 @@ export class HalfOpenTable {
     const key = addressKey(remote);
     this.#entries.set(key, entry);
     this.#timers.set(key, after(now, entry.timeout));
-    const prefix = prefixOf(remote);
+    const prefix = networkOf(remote);
     this.#prefixes.set(prefix, (this.#prefixes.get(prefix) ?? 0) + 1);
     return entry;
   }
@@ -58,10 +60,23 @@ export class HalfOpenTable {
     if (this.#entries.get(key) !== entry) return;
     this.#entries.delete(key);
     this.#timers.clear(key);
-    const prefix = prefixOf(entry.remote);
+    const prefix = networkOf(entry.remote);
     const left = (this.#prefixes.get(prefix) ?? 1) - 1;
     if (left === 0) this.#prefixes.delete(prefix);
     else this.#prefixes.set(prefix, left);
+  }
+
+  /** Drops the handshakes that this owner's key would complete. */
+  removeOwner({ row, credential }: Owner): void {
+    for (const entry of this.#entries.values()) {
+      const owner = entry.handshake.owner;
+      if (owner?.row === row && owner.credential === credential) this.remove(entry);
+    }
+  }
+
+  /** A flight has just left: nothing has to be sent again before its time (RFC 6347 §4.2.4, the WAITING state). */
+  restartTimer(now: Instant, entry: HalfOpen): void {
+    this.#timers.set(addressKey(entry.remote), Math.min(after(now, entry.timeout), entry.giveUpAt) as Instant);
   }
 
   /** The next handshake whose time has come; its timer is set again, doubled, unless it has come to its end. */
@@ -93,7 +108,7 @@ export interface HalfOpen {
 
 export interface HalfOpenLimits {
   readonly maxHandshakes: number;
-  /** For each IPv4 /24 or IPv6 /64. */
+  /** For each network, IPv4 /24 or IPv6 /64: one flood does not take every place. */
   readonly maxHandshakesPerPrefix: number;
   /** 1 s by default (RFC 6347 §4.2.4.1); 9 s suits slow links (RFC 7925 §11). */
   readonly firstTimeout: Milliseconds;
@@ -102,12 +117,6 @@ export interface HalfOpenLimits {
 
 function addressKey(remote: Remote): string {
   return `${remote.socket} ${remote.port} ${remote.address}`;
-}
-
-function prefixOf({ address }: Remote): string {
-  if (!address.includes(':')) return address.slice(0, address.lastIndexOf('.'));
-  // What Node prints is in canonical form, so equal networks look alike up to where the zeros are left out.
-  return address.split(':', 4).join(':');
 }
 
 const maxTimeout: Milliseconds = 60_000;

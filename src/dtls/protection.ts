@@ -37,9 +37,9 @@ export function openRecord(suite: CipherSuite, { key, iv }: DirectionKeys, recor
   return open(suite, key, nonce, additionalData, fragment.subarray(explicitNonceLength));
 }
 
-/** By how much a record is longer than what it carries. */
-export function recordOverhead(suite: CipherSuite): number {
-  return recordHeaderLength + explicitNonceLength + suite.tagLength;
+/** By how much a protected fragment is longer than what it carries. */
+export function protectionOverhead(suite: CipherSuite): number {
+  return explicitNonceLength + suite.tagLength;
 }
 
 /** seq_num + TLSCompressed.type + TLSCompressed.version + TLSCompressed.length (RFC 5246 §6.2.3.3). */

@@ -10,17 +10,19 @@ export interface HandshakeMessage {
 }
 
 /**
- * Puts handshake messages together and in order (RFC 6347 §4.2.2, §4.2.3). It waits for one message at a time; a few
- * that overtook it are kept, within `maxMessage` bytes each and `ahead` messages.
+ * Puts handshake messages together and in order (RFC 6347 §4.2.2, §4.2.3). It holds at most `ahead` messages of at most
+ * `maxMessage` bytes: the one it waits for and those that may overtake it.
  */
 export class Reassembly {
   readonly #maxMessage: number;
+  readonly #ahead: number;
   readonly #pending = new Map<number, Pending>();
   #next: number;
 
-  constructor(next: number, maxMessage: number) {
+  constructor(next: number, maxMessage: number, ahead: number) {
     this.#next = next;
     this.#maxMessage = maxMessage;
+    this.#ahead = ahead;
   }
 
   /** The message_seq of the message that comes next. */
@@ -28,23 +30,24 @@ export class Reassembly {
     return this.#next;
   }
 
-  /**
-   * `'old'`: a piece of a message that is done already, so the peer retransmits. `'invalid'`: it contradicts what came
-   * before, or is too long. Otherwise it was taken, or was too far ahead and dropped.
-   */
-  add(fragment: Fragment): 'taken' | 'old' | 'invalid' {
-    const { messageSequence } = fragment;
-    if (messageSequence < this.#next) return 'old';
-    if (messageSequence >= this.#next + ahead) return 'taken';
-    if (fragment.length > this.#maxMessage) return 'invalid';
+  add(fragment: Fragment): Added {
+    const { messageSequence, offset, body, length } = fragment;
+    if (messageSequence < this.#next) {
+      return messageSequence === this.#next - 1 && offset + body.length === length ? 'retransmitted' : 'dropped';
+    }
+    if (messageSequence >= this.#next + this.#ahead) return 'dropped';
+    if (length > this.#maxMessage) return 'too-long';
     let pending = this.#pending.get(messageSequence);
-    if (pending === undefined) {
-      pending = { type: fragment.type, body: new Uint8Array(fragment.length), have: [] };
+    // Handshake messages in clear are anybody's. Of two that contradict each other neither is to be believed more, and
+    // keeping the first would let one forged fragment block the true ones for good: so the later one starts afresh.
+    if (pending === undefined || !agrees(pending, fragment)) {
+      pending = { type: fragment.type, body: new Uint8Array(length), have: [] };
       this.#pending.set(messageSequence, pending);
     }
-    if (pending.type !== fragment.type || pending.body.length !== fragment.length) return 'invalid';
-    pending.body.set(fragment.body, fragment.offset);
-    return addRange(pending.have, fragment.offset, fragment.offset + fragment.body.length) ? 'taken' : 'invalid';
+    pending.body.set(body, offset);
+    addRange(pending.have, offset, offset + body.length);
+    if (pending.have.length > maxRanges) this.#pending.delete(messageSequence);
+    return 'taken';
   }
 
   /** The next message, once it is whole. */
@@ -58,32 +61,49 @@ export class Reassembly {
   }
 }
 
+/**
+ * What became of a fragment. `'retransmitted'`: it ends the message that was taken last, so the peer sends its flight
+ * again. (Its end only: a flight in many fragments is to be answered once.)
+ */
+export type Added = 'taken' | 'dropped' | 'too-long' | 'retransmitted';
+
 interface Pending {
   readonly type: number;
   readonly body: Uint8Array;
   /** The ranges that arrived, in order, neither touching nor overlapping. */
-  have: [start: number, end: number][];
+  readonly have: Range[];
 }
 
+type Range = readonly [start: number, end: number];
+
 function isWhole({ body, have }: Pending): boolean {
-  if (body.length === 0) return true;
   return have.length === 1 && have[0]![0] === 0 && have[0]![1] === body.length;
 }
 
-function addRange(have: [number, number][], start: number, end: number): boolean {
-  let from = start;
-  let to = end;
-  for (let i = have.length - 1; i >= 0; i--) {
-    const range = have[i]!;
-    if (range[0] > to || range[1] < from) continue;
-    from = Math.min(from, range[0]);
-    to = Math.max(to, range[1]);
-    have.splice(i, 1);
+/** Whether a fragment can be of this message: same type and length, and the same bytes where they overlap. */
+function agrees(pending: Pending, { type, length, offset, body }: Fragment): boolean {
+  if (pending.type !== type || pending.body.length !== length) return false;
+  for (const [start, end] of pending.have) {
+    const to = Math.min(end, offset + body.length);
+    for (let at = Math.max(start, offset); at < to; at++) {
+      if (pending.body[at] !== body[at - offset]) return false;
+    }
   }
-  have.push([from, to]);
-  have.sort((a, b) => a[0] - b[0]);
-  return have.length <= maxGaps;
+  return true;
 }
 
-const ahead = 4;
-const maxGaps = 64;
+function addRange(have: Range[], start: number, end: number): void {
+  let from = start;
+  let to = end;
+  let at = 0;
+  while (at < have.length && have[at]![1] < from) at++;
+  let touching = 0;
+  while (at + touching < have.length && have[at + touching]![0] <= to) {
+    from = Math.min(from, have[at + touching]![0]);
+    to = Math.max(to, have[at + touching]![1]);
+    touching++;
+  }
+  have.splice(at, touching, [from, to]);
+}
+
+const maxRanges = 64;

@@ -1,18 +1,19 @@
 import { type Bytes, concatBytes, noBytes, sameBytes } from '../base/bytes.ts';
 import type { RandomSource } from '../base/random.ts';
+import { assertNever } from '../base/unreachable.ts';
 import { AlertDescription, encodeAlert } from './codec/alert.ts';
 import { type CipherSuite, cipherSuiteName, emptyRenegotiationInfoScsv } from './codec/cipherSuite.ts';
 import { type ClientHello, decodeClientHello } from './codec/clientHello.ts';
-import { type Extensions, ExtensionType } from './codec/extension.ts';
+import { decodeClientKeyExchange } from './codec/clientKeyExchange.ts';
+import { type Extensions, ExtensionType, maxFragmentLengths } from './codec/extension.ts';
 import { encodeHandshake, type Fragment, HandshakeType, handshakeHeaderLength } from './codec/handshake.ts';
-import { decodeClientKeyExchange } from './codec/keyExchange.ts';
-import { ContentType, type DtlsRecord, dtls12, encodePlainRecord } from './codec/record.ts';
+import { ContentType, type DtlsRecord, dtls12, encodePlainRecord, maxPlaintextLength } from './codec/record.ts';
 import { encodeServerHello } from './codec/serverHello.ts';
 import type { Hmac } from './crypto/hmac.ts';
 import { KeySchedule, type SessionKeys, verifyDataLength } from './crypto/keySchedule.ts';
 import type { HandshakeFault } from './fault.ts';
 import { type CookieVerified, FinishedVerified } from './proof.ts';
-import { openRecord, sealRecord } from './protection.ts';
+import { openRecord, protectionOverhead } from './protection.ts';
 import type { Owner, PskPort } from './psk.ts';
 import { type HandshakeMessage, Reassembly } from './reassembly.ts';
 
@@ -31,34 +32,26 @@ import { type HandshakeMessage, Reassembly } from './reassembly.ts';
  *                          <--------    Finished           /
  * ```
  *
- * It only ever answers through what its methods return. The last flight does not leave before `lastFlight` is asked
- * for: the session has to be durable first. An identity that nobody knows gets a key that nobody has, so that it fails
- * in the same step, in the same way and in about the same time as a wrong key does.
+ * It answers only by what its methods return, and never sends flight 6: the session has to be durable first, and whoever
+ * keeps it sends that flight, and sends it again. An identity that nobody knows gets a key that nobody has, so that it
+ * fails in the same step, in the same way and in about the same time as a wrong key does.
  */
 export class ServerHandshake {
   /** The random of the ClientHello that it began with: a hello with another one is another handshake. */
   readonly clientRandom: Bytes;
-  state: State = 'client-hello';
+  /** Whom the client says it is, once it has said so: the first 128 bytes of it. */
+  identity: Bytes | undefined;
+  /** What an alert in clear said. Anybody could have sent it, so it is worth a line in the log and nothing else. */
+  alertInClear: number | undefined;
   /** Whether the operator was told already why this one fails. */
   reported = false;
-  identity: Bytes | undefined;
 
   readonly #policy: HandshakePolicy;
   readonly #random: RandomSource;
   readonly #reassembly: Reassembly;
   /** Sequence number of our next record in epoch 0. */
   #plainSequence: number;
-  #transcript: Bytes[] = [];
-  #suite: CipherSuite | undefined;
-  #extended = false;
-  #serverRandom: Bytes = noBytes;
-  #owner: Owner | undefined;
-  #schedule: KeySchedule | undefined;
-  #keys: SessionKeys | undefined;
-  #flight: readonly { type: number; body: Bytes }[] = [];
-  /** Protected records that overtook ClientKeyExchange or ChangeCipherSpec. */
-  #early: DtlsRecord[] = [];
-  #changeCipherSpec = false;
+  #state: State = { expects: 'client-hello' };
   #alerted = false;
 
   /**
@@ -77,62 +70,83 @@ export class ServerHandshake {
     this.#random = random;
     this.clientRandom = clientRandom.slice();
     this.#plainSequence = recordSequence;
-    this.#reassembly = new Reassembly(messageSequence, maxMessageLength);
+    // A client has one message at a time to send in clear: nothing can rightly overtake it.
+    this.#reassembly = new Reassembly(messageSequence, maxMessageLength, 1);
   }
 
-  /** Takes the fragments of one record in the clear. */
+  /** Whose key the client has to prove, once it has named somebody we know. */
+  get owner(): Owner | undefined {
+    return this.#state.expects === 'change-cipher-spec' || this.#state.expects === 'finished'
+      ? this.#state.keyed.owner
+      : undefined;
+  }
+
+  /** Takes the handshake messages of one record in clear. */
   receive(fragments: readonly Fragment[]): HandshakeStep {
-    let old = false;
+    // After ClientKeyExchange nothing rightly comes in clear, and what anybody may have sent ends no handshake.
+    if (this.#state.expects !== 'client-hello' && this.#state.expects !== 'client-key-exchange') return nothing;
+    let retransmitted = false;
     for (const fragment of fragments) {
-      const result = this.#reassembly.add(fragment);
-      if (result === 'invalid') return this.#fail('malformed', AlertDescription.illegalParameter);
-      if (result === 'old') old = true;
-    }
-    let step: HandshakeStep = nothing;
-    for (let message = this.#reassembly.take(); message !== undefined; message = this.#reassembly.take()) {
-      step = this.#message(message);
-      if (step.kind !== 'nothing') break;
-    }
-    if (step.kind !== 'nothing') return step;
-    // The client sends its hello again: our flight was lost (RFC 6347 §4.2.4).
-    if (old && this.state === 'client-key-exchange') return this.retransmission();
-    return this.#drainEarly();
-  }
-
-  /** ChangeCipherSpec is no handshake message, has no place in the order, and means nothing where it is not expected. */
-  receiveChangeCipherSpec(): HandshakeStep {
-    this.#changeCipherSpec = true;
-    return this.#drainEarly();
-  }
-
-  /** Takes a record of epoch 1: it can only be the client's Finished. */
-  receiveProtected(record: DtlsRecord): HandshakeStep {
-    if (this.state === 'established' || this.state === 'failed') return nothing;
-    if (this.state !== 'finished' || !this.#changeCipherSpec) {
-      if (this.#early.length < maxEarlyRecords) {
-        this.#early.push({ ...record, fragment: record.fragment.slice() });
+      const added = this.#reassembly.add(fragment);
+      if (added === 'too-long' && this.#state.expects === 'client-hello') {
+        return this.#fail('malformed', AlertDescription.decodeError, `a ClientHello of ${fragment.length} bytes`);
       }
-      return nothing;
+      if (added === 'retransmitted') retransmitted = true;
     }
-    return this.#finished(record);
+    for (let message = this.#reassembly.take(); message !== undefined; message = this.#reassembly.take()) {
+      const step = this.#message(message);
+      if (step.kind !== 'nothing') return step;
+    }
+    // The client sends its hello again: our flight was lost (RFC 6347 §4.2.4).
+    return retransmitted ? this.retransmission() : nothing;
   }
 
-  /** Our last flight before the Finished once more, each record with a new sequence number. */
+  /**
+   * ChangeCipherSpec stands in no order and carries nothing: it counts where it is expected, is remembered where it may
+   * have overtaken ClientKeyExchange, and means nothing anywhere else (RFC 6347 §4.2.5).
+   */
+  receiveChangeCipherSpec(): HandshakeStep {
+    const state = this.#state;
+    if (state.expects === 'client-key-exchange') state.overtook.changeCipherSpec = true;
+    if (state.expects !== 'change-cipher-spec') return nothing;
+    this.#state = { expects: 'finished', keyed: state.keyed };
+    return state.early === undefined ? nothing : this.#finished(state.keyed, state.early);
+  }
+
+  /** Takes a record of epoch 1. Only the client's Finished has any business here; one that came early is kept. */
+  receiveProtected(record: DtlsRecord): HandshakeStep {
+    const state = this.#state;
+    if (state.expects === 'client-hello' || state.expects === 'nothing') return nothing;
+    const suite = state.expects === 'client-key-exchange' ? state.agreed.suite : state.keyed.suite;
+    const finishedLength = handshakeHeaderLength + verifyDataLength + protectionOverhead(suite);
+    if (record.type !== ContentType.handshake || record.fragment.length !== finishedLength) return nothing;
+    switch (state.expects) {
+      case 'client-key-exchange':
+        state.overtook.finished = copyOf(record);
+        return nothing;
+      case 'change-cipher-spec':
+        state.early = copyOf(record);
+        return nothing;
+      case 'finished':
+        return this.#finished(state.keyed, record);
+      default:
+        return assertNever(state);
+    }
+  }
+
+  /** The flight under way once more, each record with a new sequence number. */
   retransmission(): HandshakeStep {
-    if (this.state !== 'client-key-exchange') return nothing;
-    return { kind: 'send', datagram: this.#flightDatagram() };
+    if (this.#state.expects !== 'client-key-exchange') return nothing;
+    return { kind: 'send', datagram: this.#flightDatagram(this.#state.flight) };
   }
 
   #message(message: HandshakeMessage): HandshakeStep {
-    switch (this.state) {
-      case 'client-hello':
-        if (message.type !== HandshakeType.clientHello) break;
-        return this.#clientHello(message);
-      case 'client-key-exchange':
-        if (message.type !== HandshakeType.clientKeyExchange) break;
-        return this.#clientKeyExchange(message);
-      default:
-        break;
+    const state = this.#state;
+    if (state.expects === 'client-hello' && message.type === HandshakeType.clientHello) {
+      return this.#clientHello(message);
+    }
+    if (state.expects === 'client-key-exchange' && message.type === HandshakeType.clientKeyExchange) {
+      return this.#clientKeyExchange(state, message);
     }
     return this.#fail('unexpected-message', AlertDescription.unexpectedMessage);
   }
@@ -143,133 +157,108 @@ export class ServerHandshake {
     if (hello === undefined || !sameBytes(hello.random, this.clientRandom)) {
       return this.#fail('malformed', AlertDescription.decodeError);
     }
+    // Versions count down: what is larger is older, what is smaller is newer and knows ours too.
     if (hello.version > dtls12) return this.#fail('protocol-version', AlertDescription.protocolVersion);
     const suite = this.#policy.suites.find(({ id }) => hello.cipherSuites.includes(id));
     if (suite === undefined) {
       const offered = hello.cipherSuites.slice(0, maxNamedSuites).map(cipherSuiteName).join(' ');
       return this.#fail('no-common-suite', AlertDescription.handshakeFailure, offered);
     }
-    const renegotiation = hello.extensions.get(ExtensionType.renegotiationInfo);
+    const { extensions } = hello;
     // On a first handshake the client's part must be empty (RFC 5746 §3.6).
-    if (renegotiation !== undefined && (renegotiation.length !== 1 || renegotiation[0] !== 0)) {
+    const renegotiation = extensions.get(ExtensionType.renegotiationInfo);
+    if (renegotiation !== undefined && !sameBytes(renegotiation, emptyRenegotiationInfo)) {
       return this.#fail('malformed', AlertDescription.handshakeFailure);
     }
-    this.#suite = suite;
-    this.#extended = hello.extensions.has(ExtensionType.extendedMasterSecret);
-    this.#serverRandom = this.#random.bytes(32);
-    const serverHello = encodeServerHello({
+    const fragmentLength = extensions.get(ExtensionType.maxFragmentLength);
+    const maxPlaintext = fragmentLength === undefined ? maxPlaintextLength : fragmentLengthOf(fragmentLength);
+    if (maxPlaintext === undefined) return this.#fail('malformed', AlertDescription.illegalParameter);
+    const extended = extensions.get(ExtensionType.extendedMasterSecret);
+    if (extended !== undefined && extended.length > 0) return this.#fail('malformed', AlertDescription.decodeError);
+
+    const serverRandom = this.#random.bytes(32);
+    const body = encodeServerHello({
       version: dtls12,
-      random: this.#serverRandom,
+      random: serverRandom,
       sessionId: noBytes,
       cipherSuite: suite.id,
       compressionMethod: 0,
-      extensions: this.#answerExtensions(hello),
+      extensions: answerTo(hello),
     });
-    const sequence = message.messageSequence;
-    const answer = encodeHandshake(HandshakeType.serverHello, sequence, serverHello);
-    const done = encodeHandshake(HandshakeType.serverHelloDone, sequence + 1, noBytes);
-    this.#transcript = [message.transcript, answer, done];
-    this.#flight = [
-      { type: ContentType.handshake, body: answer },
-      { type: ContentType.handshake, body: done },
-    ];
-    this.state = 'client-key-exchange';
-    return { kind: 'send', datagram: this.#flightDatagram() };
+    const answer = encodeHandshake(HandshakeType.serverHello, message.messageSequence, body);
+    const done = encodeHandshake(HandshakeType.serverHelloDone, message.messageSequence + 1, noBytes);
+    const flight = [answer, done];
+    const transcript = concatBytes(message.transcript, answer, done);
+    this.#state = {
+      expects: 'client-key-exchange',
+      agreed: { suite, serverRandom, extended: extended !== undefined, maxPlaintext, transcript },
+      flight,
+      overtook: { changeCipherSpec: false, finished: undefined },
+    };
+    return { kind: 'send', datagram: this.#flightDatagram(flight) };
   }
 
-  #answerExtensions(hello: ClientHello): Extensions {
-    const extensions = new Map<number, Bytes>();
-    if (
-      hello.extensions.has(ExtensionType.renegotiationInfo) ||
-      hello.cipherSuites.includes(emptyRenegotiationInfoScsv)
-    ) {
-      extensions.set(ExtensionType.renegotiationInfo, Uint8Array.of(0));
-    }
-    if (this.#extended) extensions.set(ExtensionType.extendedMasterSecret, noBytes);
-    return extensions;
-  }
-
-  #clientKeyExchange(message: HandshakeMessage): HandshakeStep {
+  #clientKeyExchange({ agreed, overtook }: ExpectsClientKeyExchange, message: HandshakeMessage): HandshakeStep {
     const decoded = decodeClientKeyExchange(message.body);
     if (decoded === undefined) return this.#fail('malformed', AlertDescription.decodeError);
-    this.identity = decoded.identity.slice(0, maxReportedIdentity);
-    const fake = this.#policy.fakeKeys.tag(decoded.identity).subarray(0, 16);
-    const entry = decoded.identity.length <= maxIdentityLength ? this.#policy.psk.find(decoded.identity) : undefined;
-    this.#owner = entry?.owner;
-    this.#transcript.push(message.transcript);
-    const schedule = new KeySchedule(
-      this.#suite!,
-      entry?.key ?? fake,
-      { client: this.clientRandom, server: this.#serverRandom },
-      this.#extended,
-      concatBytes(...this.#transcript),
-    );
-    this.#schedule = schedule;
-    this.#keys = schedule.keys();
-    this.#flight = [];
-    this.state = 'finished';
-    return nothing;
+    const { identity } = decoded;
+    this.identity = identity.slice(0, maxIdentityLength);
+    // Made for a known identity too, so that both take the same time.
+    const fake = this.#policy.fakeKeys.tag(identity).subarray(0, fakeKeyLength);
+    const entry = identity.length <= maxIdentityLength ? this.#policy.psk.find(identity) : undefined;
+    const { suite, extended, maxPlaintext } = agreed;
+    const transcript = concatBytes(agreed.transcript, message.transcript);
+    const randoms = { client: this.clientRandom, server: agreed.serverRandom };
+    const schedule = new KeySchedule(suite, entry?.key ?? fake, randoms, extended, transcript);
+    const keyed = { suite, schedule, keys: schedule.keys(), owner: entry?.owner, maxPlaintext, transcript };
+    this.#state = { expects: 'change-cipher-spec', keyed, early: overtook.finished };
+    return overtook.changeCipherSpec ? this.receiveChangeCipherSpec() : nothing;
   }
 
-  #drainEarly(): HandshakeStep {
-    if (this.state !== 'finished' || !this.#changeCipherSpec) return nothing;
-    const records = this.#early;
-    this.#early = [];
-    let step: HandshakeStep = nothing;
-    for (const record of records) {
-      if (step.kind !== 'nothing') break;
-      step = this.#finished(record);
+  #finished(keyed: Keyed, record: DtlsRecord): HandshakeStep {
+    const plaintext = openRecord(keyed.suite, keyed.keys.client, record);
+    if (plaintext === undefined) return this.#notAuthentic(keyed);
+    const messageSequence = this.#reassembly.next;
+    const verifyData = keyed.schedule.verifyData('client', keyed.transcript);
+    const expected = encodeHandshake(HandshakeType.finished, messageSequence, verifyData);
+    const proof = FinishedVerified.check(expected, plaintext);
+    // The record is authentic, so whoever holds the key made it and says something else than we do about what was said.
+    if (proof === undefined || keyed.owner === undefined) {
+      return this.#fail('transcript-differs', AlertDescription.decryptError);
     }
-    return step;
-  }
-
-  #finished(record: DtlsRecord): HandshakeStep {
-    const plaintext = openRecord(this.#suite!, this.#keys!.client, record);
-    if (plaintext === undefined) return this.#notAuthentic();
-    // Authentic, so whoever holds the key broke the protocol.
-    const transcript = concatBytes(...this.#transcript);
-    const expected = this.#schedule!.verifyData('client', transcript);
-    const message = encodeHandshake(HandshakeType.finished, this.#reassembly.next, expected);
-    if (record.type !== ContentType.handshake || plaintext.length !== handshakeHeaderLength + verifyDataLength) {
-      return this.#fail('unexpected-message', AlertDescription.unexpectedMessage);
-    }
-    const proof = FinishedVerified.check(message, plaintext);
-    if (proof === undefined || this.#owner === undefined) {
-      return this.#fail('wrong-key', AlertDescription.decryptError);
-    }
-    const verifyData = this.#schedule!.verifyData('server', concatBytes(transcript, message));
-    this.state = 'established';
+    this.#state = { expects: 'nothing' };
     const result: Established = {
       proof,
-      suite: this.#suite!,
-      keys: this.#keys!,
-      owner: this.#owner,
+      suite: keyed.suite,
+      keys: keyed.keys,
+      owner: keyed.owner,
       identity: this.identity!,
+      maxPlaintext: keyed.maxPlaintext,
       readSequence: record.sequence,
-      finished: encodeHandshake(HandshakeType.finished, this.#reassembly.next, verifyData),
+      verifyData: keyed.schedule.verifyData('server', concatBytes(keyed.transcript, expected)),
+      messageSequence,
       plainSequence: this.#plainSequence,
     };
-    this.#transcript = [];
-    this.#schedule = undefined;
     return { kind: 'established', result };
   }
 
   /**
-   * The first record that does not open is answered, once, in the clear; the handshake stays, so that a forged record
-   * kills nothing (RFC 6347 §4.1.2.7).
+   * The first record that does not open is answered, once, in clear: else a device with a wrong key would only see its
+   * time run out. RFC 6347 §4.1.2.1 would have us end the handshake with it; we keep it, since the record may have been
+   * forged, and a forged record must not keep out a device whose key is right.
    */
-  #notAuthentic(): HandshakeStep {
+  #notAuthentic(keyed: Keyed): HandshakeStep {
     if (this.#alerted) return nothing;
     this.#alerted = true;
     return {
       kind: 'alert',
-      fault: this.#owner === undefined ? 'unknown-identity' : 'wrong-key',
+      fault: keyed.owner === undefined ? 'unknown-identity' : 'wrong-key',
       datagram: this.#alertDatagram(AlertDescription.badRecordMac),
     };
   }
 
   #fail(fault: HandshakeFault, description: number, detail?: string): HandshakeStep {
-    this.state = 'failed';
+    this.#state = { expects: 'nothing' };
     return { kind: 'failed', fault, detail, datagram: this.#alertDatagram(description) };
   }
 
@@ -278,15 +267,12 @@ export class ServerHandshake {
     return encodePlainRecord(ContentType.alert, dtls12, this.#plainSequence++, alert);
   }
 
-  #flightDatagram(): Bytes {
+  #flightDatagram(flight: readonly Bytes[]): Bytes {
     return concatBytes(
-      ...this.#flight.map(({ type, body }) => encodePlainRecord(type, dtls12, this.#plainSequence++, body)),
+      ...flight.map(message => encodePlainRecord(ContentType.handshake, dtls12, this.#plainSequence++, message)),
     );
   }
 }
-
-/** Named for what it waits for. */
-type State = 'client-hello' | 'client-key-exchange' | 'finished' | 'established' | 'failed';
 
 export interface HandshakePolicy {
   /** What we agree to, most wanted first. */
@@ -300,6 +286,7 @@ export interface HandshakePolicy {
 export type HandshakeStep =
   | { readonly kind: 'nothing' }
   | { readonly kind: 'send'; readonly datagram: Bytes }
+  /** Something to tell, and the handshake stays. */
   | { readonly kind: 'alert'; readonly fault: HandshakeFault; readonly datagram: Bytes }
   | {
       readonly kind: 'failed';
@@ -309,34 +296,85 @@ export type HandshakeStep =
     }
   | { readonly kind: 'established'; readonly result: Established };
 
-/** A session as the handshake leaves it. */
+/** A session as the handshake leaves it. There is none without the proof. */
 export interface Established {
   readonly proof: FinishedVerified;
   readonly suite: CipherSuite;
   readonly keys: SessionKeys;
   readonly owner: Owner;
   readonly identity: Bytes;
+  /** How many bytes of plaintext a record may hold. */
+  readonly maxPlaintext: number;
   /** The sequence number of the client's Finished: the first that the replay window knows. */
   readonly readSequence: number;
-  /** Our Finished, for the last flight and its retransmissions. */
-  readonly finished: Bytes;
+  /** What our Finished says, for the last flight and its retransmissions, and its message_seq. */
+  readonly verifyData: Bytes;
+  readonly messageSequence: number;
   /** Sequence number of our next record in epoch 0. */
   readonly plainSequence: number;
 }
 
-/** ChangeCipherSpec, then Finished under the new keys (flight 6); `sequence` counts in epoch 1. */
-export function lastFlight(established: Established, plainSequence: number, sequence: number): Bytes {
-  const { suite, keys, finished } = established;
-  return concatBytes(
-    encodePlainRecord(ContentType.changeCipherSpec, dtls12, plainSequence, Uint8Array.of(1)),
-    sealRecord(suite, keys.server, ContentType.handshake, 1, sequence, finished),
-  );
+/** Named for what it waits for, and holding what that needs. */
+type State =
+  | { readonly expects: 'client-hello' }
+  | ExpectsClientKeyExchange
+  | { readonly expects: 'change-cipher-spec'; readonly keyed: Keyed; early: DtlsRecord | undefined }
+  | { readonly expects: 'finished'; readonly keyed: Keyed }
+  /** It succeeded or failed. */
+  | { readonly expects: 'nothing' };
+
+interface ExpectsClientKeyExchange {
+  readonly expects: 'client-key-exchange';
+  readonly agreed: Agreed;
+  readonly flight: readonly Bytes[];
+  /** What arrived before the ClientKeyExchange that it follows. */
+  readonly overtook: { changeCipherSpec: boolean; finished: DtlsRecord | undefined };
+}
+
+interface Agreed {
+  readonly suite: CipherSuite;
+  readonly serverRandom: Bytes;
+  readonly extended: boolean;
+  readonly maxPlaintext: number;
+  readonly transcript: Bytes;
+}
+
+interface Keyed {
+  readonly suite: CipherSuite;
+  readonly schedule: KeySchedule;
+  readonly keys: SessionKeys;
+  /** `undefined`: the key is one that nobody has. */
+  readonly owner: Owner | undefined;
+  readonly maxPlaintext: number;
+  /** From the ClientHello to the ClientKeyExchange, both included. */
+  readonly transcript: Bytes;
+}
+
+/** What the client asked for and we grant; what we do not know is left out (RFC 5246 §7.4.1.4). */
+function answerTo({ cipherSuites, extensions }: ClientHello): Extensions {
+  const answer = new Map<number, Bytes>();
+  if (extensions.has(ExtensionType.renegotiationInfo) || cipherSuites.includes(emptyRenegotiationInfoScsv)) {
+    answer.set(ExtensionType.renegotiationInfo, emptyRenegotiationInfo);
+  }
+  if (extensions.has(ExtensionType.extendedMasterSecret)) answer.set(ExtensionType.extendedMasterSecret, noBytes);
+  const fragmentLength = extensions.get(ExtensionType.maxFragmentLength);
+  if (fragmentLength !== undefined) answer.set(ExtensionType.maxFragmentLength, fragmentLength);
+  return answer;
+}
+
+function fragmentLengthOf(extension: Bytes): number | undefined {
+  return extension.length === 1 ? maxFragmentLengths.get(extension[0]!) : undefined;
+}
+
+function copyOf(record: DtlsRecord): DtlsRecord {
+  return { ...record, fragment: record.fragment.slice() };
 }
 
 const nothing: HandshakeStep = { kind: 'nothing' };
+const emptyRenegotiationInfo: Bytes = Uint8Array.of(0);
 /** A ClientHello with every suite and extension there is stays below this. */
 const maxMessageLength = 2048;
+/** RFC 4279 §5.3 */
 const maxIdentityLength = 128;
-const maxReportedIdentity = 128;
-const maxEarlyRecords = 2;
+const fakeKeyLength = 16;
 const maxNamedSuites = 32;

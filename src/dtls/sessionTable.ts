@@ -1,10 +1,13 @@
 import { AddressTable } from '../base/addressTable.ts';
+import type { Bytes } from '../base/bytes.ts';
 import type { Peer, Remote } from '../base/peer.ts';
 import type { Instant } from '../base/time.ts';
 import { type CipherSuite, cipherSuites } from './codec/cipherSuite.ts';
-import type { DirectionKeys, SessionKeys } from './crypto/keySchedule.ts';
+import { type DirectionKeys, verifyDataLength } from './crypto/keySchedule.ts';
 import type { Owner } from './psk.ts';
 import { isNew, mark, newReplayWindow } from './replayWindow.ts';
+import { hashOf, RowIndex } from './rowIndex.ts';
+import type { Established } from './serverHandshake.ts';
 
 /** A row of the table. Free rows are used again; what was in them is overwritten with zeros. */
 export type SessionRow = number;
@@ -18,12 +21,13 @@ export class SessionTable {
   readonly capacity: number;
 
   readonly #addresses: AddressTable;
-  readonly #byPeer = new Map<Peer, SessionRow>();
-  readonly #byOwner = new Map<number, SessionRow>();
+  readonly #byPeer: RowIndex;
+  readonly #byOwner: RowIndex;
 
   readonly #secrets: Uint8Array;
   readonly #suites: Uint8Array;
   readonly #confirmed: Uint8Array;
+  readonly #maxPlaintexts: Uint16Array;
   readonly #peers: Float64Array;
   readonly #ownerRows: Float64Array;
   readonly #ownerCredentials: Float64Array;
@@ -32,6 +36,10 @@ export class SessionTable {
   readonly #readRecent: Int32Array;
   readonly #readOlder: Int32Array;
   readonly #heard: Float64Array;
+  // What the last flight of the handshake is made of again.
+  readonly #established: Float64Array;
+  readonly #finishedSequences: Uint16Array;
+  readonly #plainSequences: Float64Array;
   // A ring through all occupied rows; row `capacity` is its anchor: behind it the least recently heard.
   readonly #before: Int32Array;
   readonly #behind: Int32Array;
@@ -44,6 +52,7 @@ export class SessionTable {
     this.#secrets = new Uint8Array(capacity * secretLength);
     this.#suites = new Uint8Array(capacity);
     this.#confirmed = new Uint8Array(capacity);
+    this.#maxPlaintexts = new Uint16Array(capacity);
     this.#peers = new Float64Array(capacity);
     this.#ownerRows = new Float64Array(capacity);
     this.#ownerCredentials = new Float64Array(capacity);
@@ -52,6 +61,11 @@ export class SessionTable {
     this.#readRecent = new Int32Array(capacity);
     this.#readOlder = new Int32Array(capacity);
     this.#heard = new Float64Array(capacity);
+    this.#established = new Float64Array(capacity);
+    this.#finishedSequences = new Uint16Array(capacity);
+    this.#plainSequences = new Float64Array(capacity);
+    this.#byPeer = new RowIndex(capacity, row => hashOf(this.#peers[row]!));
+    this.#byOwner = new RowIndex(capacity, row => hashOf(this.#ownerRows[row]!, this.#ownerCredentials[row]!));
     this.#before = new Int32Array(capacity + 1).fill(capacity);
     this.#behind = new Int32Array(capacity + 1).fill(capacity);
     this.#free = Int32Array.from({ length: capacity }, (_, i) => capacity - 1 - i);
@@ -68,16 +82,16 @@ export class SessionTable {
   }
 
   byPeer(peer: Peer): SessionRow | undefined {
-    return this.#byPeer.get(peer);
+    const row = this.#byPeer.find(hashOf(peer), row => this.#peers[row] === peer);
+    return row < 0 ? undefined : row;
   }
 
   byOwner(owner: Owner): SessionRow | undefined {
-    return this.#byOwner.get(owner.row);
-  }
-
-  /** All rows, in no particular order. Slow: for revocation and shutdown. */
-  *rows(): Generator<SessionRow> {
-    for (const row of this.#byPeer.values()) yield row;
+    const row = this.#byOwner.find(
+      hashOf(owner.row, owner.credential),
+      row => this.#ownerRows[row] === owner.row && this.#ownerCredentials[row] === owner.credential,
+    );
+    return row < 0 ? undefined : row;
   }
 
   leastRecentlyHeard(): SessionRow | undefined {
@@ -85,27 +99,29 @@ export class SessionTable {
     return row === this.capacity ? undefined : row;
   }
 
-  /**
-   * Takes a free row, which the caller has made sure there is; address and owner must not have another row. Sequence 0
-   * of our side belongs to the Finished, `readSequence` to the peer's.
-   */
+  /** Takes a free row, which the caller has made sure there is; address and owner must not have another row. */
   add(now: Instant, session: NewSession): SessionRow {
     const row = this.#free[--this.#freeCount]!;
-    this.#addresses.set(row, session.remote);
-    this.#byPeer.set(session.peer, row);
-    this.#byOwner.set(session.owner.row, row);
     const { client, server } = session.keys;
     const at = row * secretLength;
     this.#secrets.set(client.key, at);
     this.#secrets.set(server.key, at + maxKeyLength);
     this.#secrets.set(client.iv, at + 2 * maxKeyLength);
     this.#secrets.set(server.iv, at + 2 * maxKeyLength + ivLength);
+    this.#secrets.set(session.verifyData, at + secretLength - verifyDataLength);
     this.#suites[row] = cipherSuites.indexOf(session.suite);
+    this.#maxPlaintexts[row] = session.maxPlaintext;
     this.#peers[row] = session.peer;
     this.#ownerRows[row] = session.owner.row;
     this.#ownerCredentials[row] = session.owner.credential;
+    this.#established[row] = now;
+    this.#finishedSequences[row] = session.messageSequence;
+    this.#plainSequences[row] = session.plainSequence;
     this.#readHighest[row] = -1;
     this.markRead(row, session.readSequence);
+    this.#addresses.set(row, session.remote);
+    this.#byPeer.add(row);
+    this.#byOwner.add(row);
     this.#link(row, now);
     return row;
   }
@@ -113,8 +129,8 @@ export class SessionTable {
   remove(row: SessionRow): void {
     this.#unlink(row);
     this.#addresses.delete(row);
-    this.#byPeer.delete(this.peer(row));
-    this.#byOwner.delete(this.#ownerRows[row]!);
+    this.#byPeer.delete(row);
+    this.#byOwner.delete(row);
     this.#secrets.fill(0, row * secretLength, (row + 1) * secretLength);
     for (const column of this.#numbers()) column[row] = 0;
     this.#free[this.#freeCount++] = row;
@@ -136,6 +152,11 @@ export class SessionTable {
     return cipherSuites[this.#suites[row]!]!;
   }
 
+  /** How many bytes of plaintext a record may hold. */
+  maxPlaintext(row: SessionRow): number {
+    return this.#maxPlaintexts[row]!;
+  }
+
   clientKeys(row: SessionRow): DirectionKeys {
     return this.#keys(row, 0);
   }
@@ -153,9 +174,32 @@ export class SessionTable {
     this.#confirmed[row] = 1;
   }
 
-  /** The sequence number of our next record. Each is handed out once. */
+  /** The sequence number of our next record. */
+  writeSequence(row: SessionRow): number {
+    return this.#writeSequences[row]!;
+  }
+
+  /** Each is handed out once. */
   takeWriteSequence(row: SessionRow): number {
     return this.#writeSequences[row]!++;
+  }
+
+  /** In epoch 0, which lives on for ChangeCipherSpec. Each is handed out once. */
+  takePlainSequence(row: SessionRow): number {
+    return this.#plainSequences[row]!++;
+  }
+
+  /** What our Finished says, and its message_seq. */
+  finished(row: SessionRow): { verifyData: Bytes; messageSequence: number } {
+    const end = (row + 1) * secretLength;
+    return {
+      verifyData: this.#secrets.subarray(end - verifyDataLength, end),
+      messageSequence: this.#finishedSequences[row]!,
+    };
+  }
+
+  establishedAt(row: SessionRow): Instant {
+    return this.#established[row] as Instant;
   }
 
   isNewRead(row: SessionRow, sequence: number): boolean {
@@ -217,6 +261,7 @@ export class SessionTable {
     return [
       this.#suites,
       this.#confirmed,
+      this.#maxPlaintexts,
       this.#peers,
       this.#ownerRows,
       this.#ownerCredentials,
@@ -225,20 +270,19 @@ export class SessionTable {
       this.#readRecent,
       this.#readOlder,
       this.#heard,
+      this.#established,
+      this.#finishedSequences,
+      this.#plainSequences,
     ];
   }
 }
 
-export interface NewSession {
+export interface NewSession extends Established {
   readonly peer: Peer;
   readonly remote: Remote;
-  readonly owner: Owner;
-  readonly suite: CipherSuite;
-  readonly keys: SessionKeys;
-  readonly readSequence: number;
 }
 
 const scratch = newReplayWindow();
 const maxKeyLength = 32;
 const ivLength = 4;
-const secretLength = 2 * maxKeyLength + 2 * ivLength;
+const secretLength = 2 * maxKeyLength + 2 * ivLength + verifyDataLength;

@@ -3,6 +3,7 @@ import { DecodeError, type Reader } from '../../base/reader.ts';
 import { Writer } from '../../base/writer.ts';
 
 export const ExtensionType = {
+  maxFragmentLength: 1, // RFC 6066 §4
   extendedMasterSecret: 23, // RFC 7627 §5.1
   renegotiationInfo: 0xff01, // RFC 5746 §3.2
 } as const;
@@ -11,6 +12,14 @@ export const ExtensionType = {
 export type Extensions = ReadonlyMap<number, Bytes>;
 
 export const noExtensions: Extensions = new Map();
+
+/** How many bytes of plaintext a record may hold, by the code in max_fragment_length (RFC 6066 §4). */
+export const maxFragmentLengths: ReadonlyMap<number, number> = new Map([
+  [1, 512],
+  [2, 1024],
+  [3, 2048],
+  [4, 4096],
+]);
 
 /** Reads the extensions block to the end. It may be missing altogether (RFC 5246 §7.4.1.2). One type twice is malformed. */
 export function readExtensions(reader: Reader): Extensions {

@@ -39,7 +39,7 @@ export function decodeFragments(record: Bytes): Fragment[] | undefined {
   const fragments: Fragment[] = [];
   let at = 0;
   while (at < record.length) {
-    if (at + handshakeHeaderLength > record.length) return undefined;
+    if (at + handshakeHeaderLength > record.length || fragments.length === maxFragments) return undefined;
     const length = readUint24(record, at + 1);
     const offset = readUint24(record, at + 6);
     const size = readUint24(record, at + 9);
@@ -80,3 +80,5 @@ function writeUint24(bytes: Bytes, at: number, value: number): void {
 }
 
 export const handshakeHeaderLength = 12;
+/** A flight has at most a handful of messages; a record of thousands of empty fragments is nobody's handshake. */
+const maxFragments = 16;

@@ -93,5 +93,7 @@ function readUint48(bytes: Bytes, at: number): number {
 
 export const recordHeaderLength = 13;
 export const maxSequence = 2 ** 48 - 1;
+/** How much plaintext a record may hold, unless less was agreed (RFC 5246 §6.2.1). */
+export const maxPlaintextLength = 2 ** 14;
 /** 2^14 bytes of plaintext and what protection may add (RFC 5246 §6.2.3). */
 const maxFragmentLength = 2 ** 14 + 2048;

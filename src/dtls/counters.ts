@@ -1,0 +1,45 @@
+/** What was dropped, and what happened, by reason. They only ever rise. */
+export interface DtlsCounters {
+  /** Datagrams, records or messages that do not parse. */
+  malformed: number;
+  /** Records of an epoch other than 0 and 1. */
+  unknownEpoch: number;
+  /** Alerts and application data in clear. */
+  unprotected: number;
+  /** Well-formed, and not what was expected. */
+  unexpected: number;
+  /** Protected records from an address that has no association and no handshake. */
+  noAssociation: number;
+  /** Records that were received before, or are too old to tell. */
+  replayed: number;
+  /** Records of an association that do not open: forged, damaged, or under keys of a session that is gone. */
+  notAuthentic: number;
+  /** Plaintext beyond what a record may hold, in either direction. */
+  tooLong: number;
+  /** HelloVerifyRequests sent. */
+  verifyRequests: number;
+  /** Hellos with a good cookie that were left unanswered since their network had too many handshakes under way. */
+  prefixLimit: number;
+  /** Flights sent again because nothing had come back. */
+  retransmissions: number;
+  failedHandshakes: number;
+  established: number;
+}
+
+export function newCounters(): DtlsCounters {
+  return {
+    malformed: 0,
+    unknownEpoch: 0,
+    unprotected: 0,
+    unexpected: 0,
+    noAssociation: 0,
+    replayed: 0,
+    notAuthentic: 0,
+    tooLong: 0,
+    verifyRequests: 0,
+    prefixLimit: 0,
+    retransmissions: 0,
+    failedHandshakes: 0,
+    established: 0,
+  };
+}
