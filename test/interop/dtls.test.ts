@@ -1,0 +1,169 @@
+import { createSocket } from 'node:dgram';
+import t from 'tap';
+import { type CipherSuite, cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
+import { missing, Program } from '../support/dtlsPeers.ts';
+import { askOverUdp, testIdentity, testKeyHex, UdpServer } from '../support/dtlsUdp.ts';
+
+const noOpenssl = missing('openssl');
+const noGnutls = missing('gnutls-cli');
+
+const openssl = (port: number, cipher: string, ...more: readonly string[]): Program =>
+  new Program('openssl', [
+    ...['s_client', '-dtls1_2', '-connect', `127.0.0.1:${port}`, '-psk_identity', testIdentity, '-psk', testKeyHex],
+    ...['-cipher', cipher, ...more],
+  ]);
+
+const gnutls = (port: number, cipher: string, more = ''): Program =>
+  new Program('gnutls-cli', [
+    ...['--udp', '-p', `${port}`, '--pskusername', testIdentity, '--pskkey', testKeyHex, '--priority'],
+    ...[`NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:+PSK:-CIPHER-ALL:+${cipher}:-MAC-ALL:+AEAD${more}`, '127.0.0.1'],
+  ]);
+
+/** The suites, and how the others call them. */
+const names: readonly { id: number; openssl: string; gnutls: string }[] = [
+  { id: 0xc0a8, openssl: 'PSK-AES128-CCM8', gnutls: 'AES-128-CCM-8' },
+  { id: 0xc0a4, openssl: 'PSK-AES128-CCM', gnutls: 'AES-128-CCM' },
+  { id: 0xc0a9, openssl: 'PSK-AES256-CCM8', gnutls: 'AES-256-CCM-8' },
+  { id: 0xc0a5, openssl: 'PSK-AES256-CCM', gnutls: 'AES-256-CCM' },
+  { id: 0x00a8, openssl: 'PSK-AES128-GCM-SHA256', gnutls: 'AES-128-GCM' },
+  { id: 0x00a9, openssl: 'PSK-AES256-GCM-SHA384', gnutls: 'AES-256-GCM' },
+];
+const suiteOf = (id: number): CipherSuite => cipherSuites.find(suite => suite.id === id)!;
+
+t.test(
+  'OpenSSL connects with each suite, is understood, is answered, and says goodbye',
+  { skip: noOpenssl },
+  async t => {
+    for (const { id, openssl: cipher } of names) {
+      const server = await UdpServer.open();
+      const client = openssl(server.port, cipher);
+      client.say('hello from openssl\n');
+      await client.printed(/HELLO FROM OPENSSL/);
+      t.match(client.output, /Extended master secret: yes/i, `${cipher}: extended master secret`);
+      t.match(client.output, /Secure Renegotiation IS supported/, `${cipher}: secure renegotiation`);
+      await client.finish();
+      await server.until(() => server.closed.length > 0);
+      t.equal(server.verified[0]!.suite, suiteOf(id), cipher);
+      t.strictSame(server.received, ['hello from openssl\n'], cipher);
+      t.strictSame(server.closed, ['close-notify'], cipher);
+      server.close();
+    }
+  },
+);
+
+t.test(
+  'OpenSSL with every suite it knows and a tiny MTU sends its hello in fragments',
+  { skip: noOpenssl },
+  async t => {
+    const server = await UdpServer.open({ suites: [suiteOf(0xc0a8)] });
+    const client = openssl(server.port, 'ALL:@SECLEVEL=0', '-mtu', '256');
+    client.say('hello in pieces\n');
+    await client.printed(/HELLO IN PIECES/);
+    await client.kill();
+    t.equal(server.verified.length, 1);
+    t.ok(server.datagrams[0]!.datagram.length < 256);
+    server.close();
+  },
+);
+
+t.test('OpenSSL may ask for short records', { skip: noOpenssl }, async t => {
+  const server = await UdpServer.open();
+  const client = openssl(server.port, 'PSK-AES128-CCM8', '-maxfraglen', '512');
+  client.say('hello in short\n');
+  await client.printed(/HELLO IN SHORT/);
+  await client.kill();
+  t.equal(server.verified.length, 1);
+  server.close();
+});
+
+t.test('OpenSSL that wants to renegotiate is told no, under protection', { skip: noOpenssl }, async t => {
+  const server = await UdpServer.open();
+  const client = openssl(server.port, 'PSK-AES128-CCM8');
+  client.say('before\n');
+  await client.printed(/BEFORE/);
+  client.say('R\n');
+  // Upon which this client ends the session itself.
+  await client.printed(/no renegotiation/);
+  await server.until(() => server.closed.length > 0);
+  t.strictSame(server.closed, ['peer-alert']);
+  t.equal(server.verified.length, 1);
+  await client.kill();
+  server.close();
+});
+
+t.test('OpenSSL with a wrong key hears an alert, and the operator hears why', { skip: noOpenssl }, async t => {
+  const server = await UdpServer.open();
+  const client = new Program('openssl', [
+    ...['s_client', '-dtls1_2', '-connect', `127.0.0.1:${server.port}`, '-psk_identity', testIdentity],
+    ...['-psk', '00112233', '-cipher', 'PSK-AES128-CCM8'],
+  ]);
+  await server.until(() => server.failed.length > 0);
+  await client.printed(/alert bad record mac/);
+  t.equal(server.failed[0]!.fault, 'wrong-key');
+  t.equal(server.verified.length, 0);
+  await client.kill();
+  server.close();
+});
+
+t.test('GnuTLS connects with each suite, is understood, is answered, and says goodbye', { skip: noGnutls }, async t => {
+  for (const { id, gnutls: cipher } of names) {
+    const server = await UdpServer.open();
+    const client = gnutls(server.port, cipher);
+    client.say('hello from gnutls\n');
+    await client.printed(/HELLO FROM GNUTLS/);
+    await client.finish();
+    await server.until(() => server.closed.length > 0);
+    t.equal(server.verified[0]!.suite, suiteOf(id), cipher);
+    t.strictSame(server.received, ['hello from gnutls\n'], cipher);
+    t.strictSame(server.closed, ['close-notify'], cipher);
+    server.close();
+  }
+});
+
+t.test('GnuTLS without extended master secret is served too', { skip: noGnutls }, async t => {
+  const server = await UdpServer.open();
+  const client = gnutls(server.port, 'AES-128-CCM-8', ':%NO_SESSION_HASH');
+  client.say('hello of old\n');
+  await client.printed(/HELLO OF OLD/);
+  t.notMatch(client.output, /extended master secret/);
+  await client.finish();
+  server.close();
+});
+
+t.test('our client connects to an OpenSSL server with each suite', { skip: noOpenssl }, async t => {
+  for (const { id, openssl: cipher } of names) {
+    t.equal(await askOpenssl([suiteOf(id)], '-cipher', cipher), 'and hello from openssl', cipher);
+  }
+});
+
+t.test('our client connects to an OpenSSL server that gives a hint', { skip: noOpenssl }, async t => {
+  t.equal(await askOpenssl(cipherSuites, '-psk_hint', 'any'), 'and hello from openssl');
+});
+
+t.test('our client proves its address to an OpenSSL server that asks for it', { skip: noOpenssl }, async t => {
+  t.equal(await askOpenssl(cipherSuites, '-listen'), 'and hello from openssl');
+});
+
+async function askOpenssl(suites: readonly CipherSuite[], ...more: readonly string[]): Promise<string> {
+  const port = await freePort();
+  const server = new Program('openssl', [
+    ...['s_server', '-dtls1_2', '-accept', `127.0.0.1:${port}`, '-nocert', '-psk', testKeyHex, ...more],
+  ]);
+  await server.printed(/ACCEPT/);
+  const answer = askOverUdp(port, suites, 'hello from us\n');
+  await server.printed(/hello from us/);
+  server.say('and hello from openssl\n');
+  const text = await answer;
+  await server.kill();
+  return text.trim();
+}
+
+function freePort(): Promise<number> {
+  const socket = createSocket('udp4');
+  return new Promise(resolve =>
+    socket.bind(0, '127.0.0.1', () => {
+      const { port } = socket.address();
+      socket.close(() => resolve(port));
+    }),
+  );
+}
