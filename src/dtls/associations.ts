@@ -32,6 +32,17 @@ export class Associations {
     return this.#sessions.byAddress(remote);
   }
 
+  /**
+   * Whether this hello is a late copy of the one that this address' session began with. To begin anew on it would take
+   * the client's next retransmission for part of a handshake that the client knows nothing of. Not for long: a device
+   * whose random numbers repeat after a restart must not be kept out.
+   */
+  isLateHello(now: Instant, remote: Remote, clientRandom: Bytes): boolean {
+    const row = this.#sessions.byAddress(remote);
+    if (row === undefined || !this.#sessions.beganWith(row, clientRandom)) return false;
+    return now < after(this.#sessions.establishedAt(row), lateHelloLifetime);
+  }
+
   /** The client proved that it holds the key: what it replaces goes, and not before (RFC 6347 §4.2.8). */
   establish(now: Instant, peer: Peer, remote: Remote, established: Established, out: AssociationOut): void {
     const sessions = this.#sessions;
@@ -195,5 +206,7 @@ const changeCipherSpec: Bytes = Uint8Array.of(1);
 const epoch = 1;
 /** A margin below 2^48: repeated last flights take numbers too. */
 const lastWriteSequence = maxSequence - 1024;
+/** As long as a client retransmits. */
+const lateHelloLifetime = seconds(60);
 /** Twice the maximum segment lifetime of TCP (RFC 6347 §4.2.4). */
 const lastFlightLifetime = seconds(240);

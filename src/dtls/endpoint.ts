@@ -174,6 +174,10 @@ export class DtlsEndpoint {
       out.transmit(remote, encodePlainRecord(ContentType.handshake, dtls10, record.sequence, message));
       return true;
     }
+    if (this.#associations.isLateHello(now.instant, remote, start.random)) {
+      this.counters.unexpected++;
+      return false;
+    }
     const before = this.#halfOpen.find(remote);
     if (before !== undefined) this.#halfOpen.remove(before);
     if (this.#halfOpen.isPrefixFull(remote)) {

@@ -234,6 +234,7 @@ export class ServerHandshake {
       owner: keyed.owner,
       identity: this.identity!,
       maxPlaintext: keyed.maxPlaintext,
+      clientRandom: this.clientRandom,
       readSequence: record.sequence,
       verifyData: keyed.schedule.verifyData('server', concatBytes(keyed.transcript, expected)),
       messageSequence,
@@ -305,6 +306,7 @@ export interface Established {
   readonly identity: Bytes;
   /** How many bytes of plaintext a record may hold. */
   readonly maxPlaintext: number;
+  readonly clientRandom: Bytes;
   /** The sequence number of the client's Finished: the first that the replay window knows. */
   readonly readSequence: number;
   /** What our Finished says, for the last flight and its retransmissions, and its message_seq. */

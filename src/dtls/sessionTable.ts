@@ -39,6 +39,7 @@ export class SessionTable {
   // What the last flight of the handshake is made of again.
   readonly #established: Float64Array;
   readonly #finishedSequences: Uint16Array;
+  readonly #clientRandoms: Uint32Array;
   readonly #plainSequences: Float64Array;
   // A ring through all occupied rows; row `capacity` is its anchor: behind it the least recently heard.
   readonly #before: Int32Array;
@@ -63,6 +64,7 @@ export class SessionTable {
     this.#heard = new Float64Array(capacity);
     this.#established = new Float64Array(capacity);
     this.#finishedSequences = new Uint16Array(capacity);
+    this.#clientRandoms = new Uint32Array(capacity);
     this.#plainSequences = new Float64Array(capacity);
     this.#byPeer = new RowIndex(capacity, row => hashOf(this.#peers[row]!));
     this.#byOwner = new RowIndex(capacity, row => hashOf(this.#ownerRows[row]!, this.#ownerCredentials[row]!));
@@ -116,6 +118,7 @@ export class SessionTable {
     this.#ownerCredentials[row] = session.owner.credential;
     this.#established[row] = now;
     this.#finishedSequences[row] = session.messageSequence;
+    this.#clientRandoms[row] = startOf(session.clientRandom);
     this.#plainSequences[row] = session.plainSequence;
     this.#readHighest[row] = -1;
     this.markRead(row, session.readSequence);
@@ -198,6 +201,11 @@ export class SessionTable {
     };
   }
 
+  /** Whether its handshake began with a hello of this random; wrong once in four thousand million times. */
+  beganWith(row: SessionRow, clientRandom: Bytes): boolean {
+    return this.#clientRandoms[row] === startOf(clientRandom);
+  }
+
   establishedAt(row: SessionRow): Instant {
     return this.#established[row] as Instant;
   }
@@ -272,6 +280,7 @@ export class SessionTable {
       this.#heard,
       this.#established,
       this.#finishedSequences,
+      this.#clientRandoms,
       this.#plainSequences,
     ];
   }
@@ -280,6 +289,11 @@ export class SessionTable {
 export interface NewSession extends Established {
   readonly peer: Peer;
   readonly remote: Remote;
+}
+
+function startOf(clientRandom: Bytes): number {
+  const [a, b, c, d] = clientRandom as unknown as [number, number, number, number];
+  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
 }
 
 const scratch = newReplayWindow();

@@ -13,6 +13,8 @@ import type { CloseReason, HandshakeReport } from '../../src/dtls/fault.ts';
 export class UdpServer {
   readonly port: number;
   readonly verified: Session[] = [];
+  /** How long a record to each of them may be. */
+  readonly maxPlaintexts: (number | undefined)[] = [];
   readonly received: string[] = [];
   readonly closed: CloseReason[] = [];
   readonly failed: HandshakeReport[] = [];
@@ -78,6 +80,7 @@ export class UdpServer {
     },
     verified: (peer, session) => {
       this.verified.push(session);
+      this.maxPlaintexts.push(this.#server.maxPlaintext(peer));
       this.#server.confirmed(peer, this.#out);
     },
     deliver: (peer: Peer, plaintext) => {

@@ -26,8 +26,8 @@ export class HandshakePair {
   readonly client: PairClient;
   readonly clients: PairClient[] = [];
   readonly ladder: string[] = [];
-  /** Every datagram that was sent, lost ones too. */
-  readonly sent: { from: 'client' | 'server'; remote: Remote; datagram: Bytes }[] = [];
+  /** Every datagram that was sent, lost ones too; `session` says how many sessions there had been. */
+  readonly sent: { from: 'client' | 'server'; remote: Remote; datagram: Bytes; session: number }[] = [];
   readonly verified: { peer: Peer; session: Session }[] = [];
   readonly delivered: { peer: Peer; text: string; sequence: number }[] = [];
   readonly closed: { peer: Peer; reason: CloseReason }[] = [];
@@ -125,7 +125,6 @@ export class HandshakePair {
     return this.runUntil(() => over);
   }
 
-  /** What the client's first and second hello look like: for tests that make their own datagrams. */
   datagramsFrom(from: 'client' | 'server'): Bytes[] {
     return this.sent.filter(one => one.from === from).map(one => one.datagram);
   }
@@ -136,7 +135,7 @@ export class HandshakePair {
 
   #transmit(from: 'client' | 'server', remote: Remote, datagram: Bytes): void {
     const { loss = 0, duplicate = 0, latency = 10, jitter = 0, fragment } = this.#options;
-    this.sent.push({ from, remote, datagram: datagram.slice() });
+    this.sent.push({ from, remote, datagram: datagram.slice(), session: this.verified.length });
     const lost = this.#random.fraction() < loss;
     this.ladder.push(
       `${String(this.time).padStart(7)} ${from === 'client' ? '→' : '←'} ${lost ? 'LOST ' : ''}${describe(datagram)}`,
@@ -185,6 +184,7 @@ export class PairClient {
       key: options.key ?? defaultKey,
       random,
       ...(options.clientSuites && { suites: options.clientSuites }),
+      ...(options.giveUpAfter !== undefined && { giveUpAfter: options.giveUpAfter }),
     });
   }
 
@@ -232,6 +232,8 @@ export interface ClientPairOptions {
   readonly key?: Bytes;
   readonly clientSuites?: readonly CipherSuite[];
   readonly remote?: Remote;
+  /** Milliseconds after which the client gives up. */
+  readonly giveUpAfter?: number;
 }
 
 export function handshakePair(options: PairOptions = {}): HandshakePair {

@@ -1,0 +1,314 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { networkOf } from '../../src/base/addressTable.ts';
+import { type Bytes, concatBytes, noBytes, utf8 } from '../../src/base/bytes.ts';
+import type { Remote } from '../../src/base/peer.ts';
+import { SeededRandom } from '../../src/base/random.ts';
+import { encodeClientHello } from '../../src/dtls/codec/clientHello.ts';
+import { decodeFragments, encodeHandshake, HandshakeType } from '../../src/dtls/codec/handshake.ts';
+import { decodeHelloVerifyRequest } from '../../src/dtls/codec/helloVerifyRequest.ts';
+import { decodeRecord, encodePlainRecord } from '../../src/dtls/codec/record.ts';
+import { defaultKey, describe, type HandshakePair, handshakePair, split } from '../support/handshakePair.ts';
+
+t.test('a stranger never gets more bytes than it sent, nor a byte of memory', async t => {
+  const pair = handshakePair();
+  const smallest = hello(1);
+  t.ok(pair.toServer(smallest)[0]!.length <= smallest.length);
+  t.equal(describe(pair.toServer(smallest)[0]!), 'helloVerifyRequest(0)');
+  t.equal(pair.toServer(concatBytes(smallest, smallest, smallest)).length, 1, 'one answer a datagram');
+  // Only the fields up to the cookie, of a hello that claims to go on: the least that gets an answer.
+  const start = firstFragment(smallest, 36);
+  const [answer] = pair.toServer(start);
+  t.ok(answer!.length <= start.length, `${answer!.length} bytes for ${start.length}`);
+  for (let n = 0; n < 20_000; n++) {
+    pair.server.receive(pair.now, { socket: 0, address: `10.1.${n >> 8}.${n & 255}`, port: n }, hello(n), {
+      ...pair.serverOut,
+      transmit: (_, datagram) => {
+        if (datagram.length > smallest.length) t.fail('amplified');
+      },
+    });
+  }
+  t.same(pair.server.sizes(), { associations: 0, handshakes: 0 });
+  t.equal(pair.server.nextExpiry(), undefined);
+});
+
+t.test('whatever a stranger sends, it gets no more bytes than it sent', async () => {
+  const valid = hello(1);
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.nat(valid.length - 1), fc.integer({ min: 0, max: 255 })), { maxLength: 8 }),
+      fc.nat(valid.length),
+      fc.uint8Array({ maxLength: 200 }),
+      (changes, length, more) => {
+        const pair = handshakePair();
+        const datagram = concatBytes(valid.slice(0, length), more);
+        for (const [at, value] of changes) if (at < datagram.length) datagram[at] = value;
+        const out = pair.toServer(datagram).reduce((sum, one) => sum + one.length, 0);
+        return out <= datagram.length && pair.server.sizes().handshakes === 0;
+      },
+    ),
+  );
+});
+
+t.test('a cookie is good for one address, one port, one hello, and not for ever', async t => {
+  const pair = handshakePair();
+  const here: Remote = { socket: 0, address: '192.0.2.77', port: 7 };
+  const cookie = cookieFrom(pair, here, 1);
+  const good = (remote: Remote, seed = 1): boolean =>
+    describe(pair.toServer(hello(seed, cookie), remote)[0] ?? noBytes).startsWith('serverHello');
+  t.notOk(good({ ...here, address: '192.0.2.78' }), 'another address');
+  t.notOk(good({ ...here, port: 8 }), 'another port');
+  t.notOk(good({ ...here, socket: 1 }), 'another socket of ours');
+  t.notOk(good(here, 2), 'another random');
+  t.equal(pair.server.sizes().handshakes, 0);
+  pair.pass(70_000);
+  t.ok(good(here), 'the secret before is still good');
+  pair.pass(120_000);
+  t.notOk(good(here, 1), 'the one before that is not');
+});
+
+t.test('a fragmented hello without a good cookie is answered, and nothing is put together', async t => {
+  const pair = handshakePair();
+  const remote: Remote = { socket: 0, address: '192.0.2.77', port: 7 };
+  const whole = hello(1, noBytes, 0, 60);
+  t.equal(pair.toServer(firstFragment(whole, 80), remote).length, 1);
+  t.equal(pair.toServer(fragment(whole, 80, 100), remote).length, 0, 'the rest waits for nothing');
+  t.equal(pair.toServer(firstFragment(whole, 35), remote).length, 0, 'the cookie has to be in the first fragment');
+  t.equal(pair.server.sizes().handshakes, 0);
+  const second = hello(1, cookieFrom(pair, remote, 1), 1, 60);
+  t.equal(pair.toServer(firstFragment(second, 80), remote).length, 0);
+  t.equal(pair.server.sizes().handshakes, 1);
+  t.equal(describe(pair.toServer(fragment(second, 80, 500), remote)[0]!), 'serverHello(1) serverHelloDone(2)');
+});
+
+t.test('an endless hello is refused', async t => {
+  const pair = handshakePair();
+  const remote: Remote = { socket: 0, address: '192.0.2.77', port: 7 };
+  const long = hello(1, cookieFrom(pair, remote, 1), 1, 1100);
+  t.equal(describe(pair.toServer(firstFragment(long, 200), remote)[0]!), '[alert decodeError]');
+  t.match(pair.failed, [{ fault: 'malformed', detail: /ClientHello of 2\d+ bytes/ }]);
+  t.equal(pair.server.sizes().handshakes, 0);
+});
+
+t.test('an unknown identity and a wrong key are alike on the wire, and told apart for the operator', async t => {
+  const talk = (identity: string, key: Bytes): HandshakePair => handshakePair({ identity, key }).connect();
+  const unknown = talk('device-9', defaultKey);
+  const wrong = talk('device-1', utf8('fedcba9876543210'));
+  const shape = (pair: HandshakePair): string[] => pair.ladder;
+  t.strictSame(shape(unknown), shape(wrong), 'the same messages in the same order at the same times');
+  t.strictSame(
+    unknown.sent.map(one => one.datagram.length),
+    wrong.sent.map(one => one.datagram.length),
+    'of the same lengths',
+  );
+  t.strictSame(unknown.client.closed, ['alert badRecordMac']);
+  t.match(unknown.failed, [{ fault: 'unknown-identity', identity: utf8('device-9') }]);
+  t.match(wrong.failed, [{ fault: 'wrong-key', identity: utf8('device-1') }]);
+  t.notMatch(JSON.stringify([unknown.failed, wrong.failed]), /0123456789abcdef|fedcba/);
+  t.equal(unknown.verified.length + wrong.verified.length, 0);
+  unknown.pass(120_000);
+  t.equal(unknown.failed.length, 1, 'told once');
+  t.equal(unknown.server.sizes().handshakes, 0);
+});
+
+t.test('a forged Finished costs an alert and keeps nobody out', async t => {
+  const pair = handshakePair();
+  let forged = 0;
+  pair.intercept = (from, datagram) => {
+    if (from === 'server') return describe(datagram).includes('alert') ? [] : [datagram];
+    if (!describe(datagram).includes('{handshake')) return [datagram];
+    const [exchange, change, finished] = split(datagram);
+    const forgery = finished!.slice();
+    forgery[forgery.length - 1]! ^= 1;
+    forged++;
+    return [exchange!, change!, forgery, forgery, finished!];
+  };
+  pair.connect();
+  t.equal(forged, 1);
+  t.equal(pair.client.connections, 1);
+  t.equal(pair.ladder.filter(line => line.includes('alert')).length, 1, 'one alert, not one for each');
+});
+
+t.test('ChangeCipherSpec that comes early opens nothing', async t => {
+  const pair = handshakePair();
+  const change = encodePlainRecord(20, 0xfefd, 9, Uint8Array.of(1));
+  pair.toServer(change);
+  const finishedUnderNothing = encodePlainRecord(
+    22,
+    0xfefd,
+    10,
+    encodeHandshake(HandshakeType.finished, 2, new Uint8Array(12)),
+  );
+  pair.intercept = (from, datagram) => {
+    if (from === 'server') return [datagram];
+    if (describe(datagram).includes('clientHello(1)')) return [datagram, change, change];
+    // The Finished in clear and without its key exchange: OpenSSL's CVE-2014-0224 in its simplest form.
+    return describe(datagram).includes('{') ? [change, finishedUnderNothing] : [datagram];
+  };
+  pair.client.connect();
+  pair.pass(100);
+  t.equal(pair.verified.length, 0);
+  t.match(pair.failed, [{ fault: 'unexpected-message' }]);
+});
+
+t.test('a Finished in clear is no Finished', async t => {
+  const pair = handshakePair();
+  pair.intercept = (from, datagram) => {
+    if (from === 'server' || !describe(datagram).includes('{')) return [datagram];
+    const [exchange, change] = split(datagram);
+    const finished = encodeHandshake(HandshakeType.finished, 3, new Uint8Array(12));
+    return [exchange!, change!, encodePlainRecord(22, 0xfefd, 9, finished)];
+  };
+  pair.client.connect();
+  pair.pass(500);
+  t.equal(pair.verified.length, 0);
+  t.equal(pair.server.sizes().handshakes, 1, 'and ends nothing');
+});
+
+t.test('a handshake message that contradicts itself does not block the true one', async t => {
+  const pair = handshakePair();
+  pair.intercept = (from, datagram) => {
+    if (from === 'server' || !describe(datagram).includes('{')) return [datagram];
+    const forged = encodeHandshake(HandshakeType.clientKeyExchange, 2, new Uint8Array(90)).slice(0, 12 + 20);
+    forged[11] = 20;
+    return [encodePlainRecord(22, 0xfefd, 5, forged), datagram];
+  };
+  pair.connect();
+  t.equal(pair.client.connections, 1);
+});
+
+t.test('a replayed record is delivered once', async t => {
+  const pair = handshakePair().connect();
+  pair.intercept = (_, datagram) => [datagram, datagram];
+  pair.client.send('once');
+  pair.pass(50);
+  const record = pair.datagramsFrom('client').at(-1)!;
+  for (let n = 0; n < 80; n++) pair.client.send(`${n}`);
+  pair.pass(50);
+  const delivered = pair.delivered.length;
+  pair.toServer(record);
+  t.equal(pair.delivered.length, delivered, 'nor when it is older than the window');
+  t.equal(delivered, 81);
+});
+
+t.test('junk, truncated and altered records never end a session', async t => {
+  const pair = handshakePair().connect();
+  pair.client.send('sample');
+  pair.pass(50);
+  const sample = pair.datagramsFrom('client').at(-1)!;
+  const random = new SeededRandom(3);
+  for (let n = 0; n < 3000; n++) {
+    const junk = n % 3 === 0 ? random.bytes(random.below(120)) : sample.slice(0, random.below(sample.length + 1));
+    if (n % 3 === 1 && junk.length > 0) junk[random.below(junk.length)]! ^= 1 + random.below(255);
+    if (pair.toServer(junk).length > 0) t.fail('an invalid record was answered');
+  }
+  // Sequence numbers far ahead, too: what does not open must not move the window.
+  const ahead = sample.slice();
+  ahead[7] = 0xff;
+  pair.toServer(ahead);
+  t.strictSame(pair.closed, []);
+  pair.client.send('still here');
+  pair.pass(50);
+  t.equal(pair.delivered.at(-1)!.text, 'still here');
+  const { notAuthentic, replayed, malformed } = pair.server.counters;
+  t.ok(notAuthentic > 0 && replayed > 0 && malformed > 0, 'dropped and counted');
+});
+
+t.test('an alert in clear ends nothing', async t => {
+  const pair = handshakePair();
+  const alerts = [0, 10, 20, 40].map(description => encodePlainRecord(21, 0xfefd, 3, Uint8Array.of(2, description)));
+  pair.intercept = (from, datagram) => (from === 'client' ? [...alerts, datagram] : [datagram]);
+  pair.connect();
+  t.equal(pair.client.connections, 1, 'neither a handshake');
+  for (const alert of alerts) pair.toServer(alert);
+  t.strictSame(pair.closed, [], 'nor a session');
+  const { client } = pair;
+  for (const alert of alerts) client.dtls.receive(pair.now, alert, client.out);
+  t.ok(client.dtls.isConnected, "nor the client's side of it");
+});
+
+t.test('a hello in clear from the address of a session leaves it as it is', async t => {
+  const pair = handshakePair().connect();
+  const { remote } = pair.client;
+  pair.toServer(hello(5), remote);
+  pair.toServer(hello(5, cookieFrom(pair, remote, 5), 1), remote);
+  t.same(pair.server.sizes(), { associations: 1, handshakes: 1 });
+  pair.client.send('untouched');
+  pair.pass(100);
+  t.equal(pair.delivered.at(-1)!.text, 'untouched');
+  pair.pass(100_000);
+  t.same(pair.server.sizes(), { associations: 1, handshakes: 0 });
+  t.strictSame(pair.closed, []);
+});
+
+t.test('half-open handshakes are bounded: the oldest goes', async t => {
+  const pair = handshakePair({ limits: { maxHandshakes: 4, maxHandshakesPerPrefix: 100 } });
+  for (let n = 0; n < 10; n++) begin(pair, { socket: 0, address: `192.0.${n}.1`, port: 7 }, n);
+  t.equal(pair.server.sizes().handshakes, 4);
+  t.equal(pair.failed.length, 6);
+  t.match(pair.failed[0], { fault: 'handshakes-full', remote: { address: '192.0.0.1' } });
+  pair.connect();
+  t.equal(pair.client.connections, 1, 'and a device still gets in');
+});
+
+t.test('one network does not take all places, and gives its places back', async t => {
+  const pair = handshakePair({ limits: { maxHandshakes: 100, maxHandshakesPerPrefix: 3 } });
+  for (let n = 0; n < 10; n++) begin(pair, { socket: 0, address: `2001:db8::${n.toString(16)}`, port: 7 }, n);
+  t.equal(pair.server.sizes().handshakes, 3);
+  t.equal(pair.server.counters.prefixLimit, 7);
+  begin(pair, { socket: 0, address: '2001:db8:0:1::1', port: 7 }, 11);
+  t.equal(pair.server.sizes().handshakes, 4, 'another network is not concerned');
+  pair.pass(61_000);
+  t.equal(pair.server.sizes().handshakes, 0);
+  begin(pair, { socket: 0, address: '2001:db8::77', port: 7 }, 12);
+  t.equal(pair.server.sizes().handshakes, 1, 'there is room again');
+});
+
+t.test('networks are told apart by what they are, not by how they are written', async t => {
+  const network = (address: string): string => networkOf({ socket: 0, address, port: 1 });
+  t.equal(network('2001:db8::1'), network('2001:db8:0:0:ffff::2'));
+  t.not(network('2001:db8::1'), network('2001:db8:0:1::1'));
+  t.equal(network('192.0.2.1'), network('192.0.2.200'));
+  t.equal(network('192.0.2.1'), network('::ffff:192.0.2.9'));
+  t.not(network('::ffff:192.0.2.1'), network('::ffff:192.0.3.1'));
+});
+
+/** A hello of its own for each seed. */
+function hello(seed: number, cookie: Bytes = noBytes, messageSequence = 0, suites = 1): Bytes {
+  const body = encodeClientHello({
+    version: 0xfefd,
+    random: new SeededRandom(seed).bytes(32),
+    sessionId: noBytes,
+    cookie,
+    cipherSuites: Array.from({ length: suites }, (_, n) => 0xc0a8 + n),
+    compressionMethods: Uint8Array.of(0),
+    extensions: new Map(),
+  });
+  return encodePlainRecord(22, 0xfeff, messageSequence, encodeHandshake(1, messageSequence, body));
+}
+
+function cookieFrom(pair: HandshakePair, remote: Remote, seed: number): Bytes {
+  const [answer] = pair.toServer(hello(seed), remote);
+  return decodeHelloVerifyRequest(decodeFragments(decodeRecord(answer!, 0)!.fragment)![0]!.body)!.cookie.slice();
+}
+
+function begin(pair: HandshakePair, remote: Remote, seed: number): void {
+  pair.toServer(hello(seed, cookieFrom(pair, remote, seed), 1), remote);
+}
+
+/** The record with only the bytes from `offset` of its message. */
+function fragment(datagram: Bytes, offset: number, length: number): Bytes {
+  const record = decodeRecord(datagram, 0)!;
+  const message = record.fragment;
+  const body = message.slice(12 + offset, 12 + offset + length);
+  const header = message.slice(0, 12);
+  header[7] = offset >>> 8;
+  header[8] = offset;
+  header[10] = body.length >>> 8;
+  header[11] = body.length;
+  return encodePlainRecord(22, record.version, record.sequence, concatBytes(header, body));
+}
+
+function firstFragment(datagram: Bytes, length: number): Bytes {
+  return fragment(datagram, 0, length);
+}
