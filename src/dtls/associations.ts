@@ -18,10 +18,13 @@ import { type SessionRow, SessionTable } from './sessionTable.ts';
 export class Associations {
   readonly #sessions: SessionTable;
   readonly #counters: DtlsCounters;
+  readonly #lastSequence: number;
 
-  constructor(capacity: number, seed: number, counters: DtlsCounters) {
+  /** `lastSequence`: the number of the last record that a session may send. */
+  constructor(capacity: number, seed: number, counters: DtlsCounters, lastSequence = lastWriteSequence) {
     this.#sessions = new SessionTable(capacity, seed);
     this.#counters = counters;
+    this.#lastSequence = lastSequence;
   }
 
   get size(): number {
@@ -171,7 +174,7 @@ export class Associations {
     out.transmit(this.#sessions.remote(row), this.#seal(row, type, plaintext));
     // 2^48 records: centuries at a thousand a second. A session that gets there ends, since one more would use a nonce
     // twice (RFC 6347 §4.1: sequence numbers must not wrap).
-    if (this.#sessions.writeSequence(row) > lastWriteSequence) this.#remove(row, 'exhausted', out);
+    if (this.#sessions.writeSequence(row) > this.#lastSequence) this.#remove(row, 'exhausted', out);
   }
 
   #seal(row: SessionRow, type: number, plaintext: Bytes): Bytes {

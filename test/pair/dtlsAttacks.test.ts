@@ -8,6 +8,7 @@ import { encodeClientHello } from '../../src/dtls/codec/clientHello.ts';
 import { decodeFragments, encodeHandshake, HandshakeType } from '../../src/dtls/codec/handshake.ts';
 import { decodeHelloVerifyRequest } from '../../src/dtls/codec/helloVerifyRequest.ts';
 import { decodeRecord, encodePlainRecord } from '../../src/dtls/codec/record.ts';
+import { rawSession } from '../support/dtlsRaw.ts';
 import { defaultKey, describe, type HandshakePair, handshakePair, split } from '../support/handshakePair.ts';
 
 t.test('a stranger never gets more bytes than it sent, nor a byte of memory', async t => {
@@ -271,6 +272,73 @@ t.test('networks are told apart by what they are, not by how they are written', 
   t.equal(network('192.0.2.1'), network('192.0.2.200'));
   t.equal(network('192.0.2.1'), network('::ffff:192.0.2.9'));
   t.not(network('::ffff:192.0.2.1'), network('::ffff:192.0.3.1'));
+});
+
+t.test('a hello inside a session gets a protected no_renegotiation, and the session lives on', async t => {
+  const pair = handshakePair();
+  const session = rawSession(pair);
+  const renegotiation = decodeRecord(hello(3), 0)!.fragment;
+  const [answer] = session.send(22, 1, renegotiation);
+  t.strictSame(session.open(answer!), [{ type: 21, plaintext: Uint8Array.of(1, 100) }]);
+  session.send(23, 2, utf8('on and on'));
+  t.equal(pair.delivered.at(-1)?.text, 'on and on');
+  t.same(pair.server.sizes(), { associations: 1, handshakes: 0 });
+});
+
+t.test('records may overtake each other by up to 63, and each counts once', async t => {
+  const pair = handshakePair();
+  const session = rawSession(pair);
+  for (const sequence of [70, 8, 7, 6, 70, 8, 69, 134, 71, 70]) session.send(23, sequence, utf8(`${sequence}`));
+  t.strictSame(
+    pair.delivered.map(one => one.text),
+    ['70', '8', '7', '69', '134', '71'],
+  );
+});
+
+t.test('what a peer says under protection can be wrong too', async t => {
+  const pair = handshakePair();
+  const session = rawSession(pair);
+  t.strictSame(session.send(21, 1, Uint8Array.of(1)), [], 'half an alert');
+  t.strictSame(session.send(21, 2, Uint8Array.of(1, 90)), [], 'a warning of no consequence');
+  t.strictSame(session.send(20, 3, Uint8Array.of(1)), [], 'ChangeCipherSpec');
+  t.strictSame(session.send(22, 4, utf8('no handshake message')), []);
+  t.strictSame(session.send(99, 5, utf8('no such type')), []);
+  t.strictSame(session.send(23, 6, noBytes), [], 'nothing at all');
+  t.strictSame(session.send(23, 7, new Uint8Array(16_385)), [], 'more than a record may hold');
+  t.strictSame(pair.closed, []);
+  t.strictSame(pair.delivered, []);
+  session.send(23, 8, utf8('sane again'));
+  t.equal(pair.delivered.length, 1);
+  t.strictSame(session.send(21, 9, Uint8Array.of(2, 80)), []);
+  t.match(pair.closed, [{ reason: 'peer-alert' }]);
+  t.strictSame(session.send(23, 10, utf8('too late')), []);
+  t.equal(pair.delivered.length, 1);
+});
+
+t.test('whatever is done to datagrams on their way, nothing throws, and nothing false is delivered', async () => {
+  fc.assert(
+    fc.property(fc.integer(), fc.double({ min: 0, max: 0.5, noNaN: true }), (seed, rate) => {
+      const random = new SeededRandom(seed);
+      const pair = handshakePair({ seed, confirm: random.below(50) });
+      pair.intercept = (_, datagram) => {
+        if (random.fraction() >= rate) return [datagram];
+        const records = split(datagram);
+        const damaged = datagram.slice(0, 1 + random.below(datagram.length));
+        damaged[random.below(damaged.length)] = random.below(256);
+        return [[damaged], [damaged, datagram], records.reverse(), [datagram, ...records], []][random.below(5)]!;
+      };
+      for (let attempt = 0; attempt < 3; attempt++) {
+        pair.connect();
+        pair.client.send(`message ${attempt}`);
+        pair.pass(100);
+      }
+      pair.pass(200_000);
+      const { associations, handshakes } = pair.server.sizes();
+      const genuine = pair.delivered.every(one => /^message \d$/.test(one.text));
+      return genuine && associations <= 1 && handshakes === 0 && pair.verified.length <= 3;
+    }),
+    { numRuns: 200 },
+  );
 });
 
 /** A hello of its own for each seed. */
