@@ -134,7 +134,7 @@ function parseIpv6(text: string): number {
   if (front === undefined || back === undefined) return 0;
   const gap = 8 - front.length - back.length;
   if (tail === undefined ? gap !== 0 : gap < 1) return 0;
-  const groups = [...front, ...new Array<number>(gap).fill(0), ...back];
+  const groups = [...front, ...Array.from({ length: gap }, () => 0), ...back];
   for (let i = 0; i < 4; i++) parsed[i] = (groups[2 * i]! << 16) | groups[2 * i + 1]!;
   return ipv6;
 }

@@ -4,12 +4,16 @@ import { networkOf } from '../../src/base/addressTable.ts';
 import { type Bytes, concatBytes, noBytes, utf8 } from '../../src/base/bytes.ts';
 import type { Remote } from '../../src/base/peer.ts';
 import { SeededRandom } from '../../src/base/random.ts';
-import { encodeClientHello } from '../../src/dtls/codec/clientHello.ts';
+import { cipherSuite } from '../../src/dtls/codec/cipherSuite.ts';
+import { decodeClientHello, encodeClientHello } from '../../src/dtls/codec/clientHello.ts';
 import { decodeFragments, encodeHandshake, HandshakeType } from '../../src/dtls/codec/handshake.ts';
 import { decodeHelloVerifyRequest } from '../../src/dtls/codec/helloVerifyRequest.ts';
 import { decodeRecord, encodePlainRecord } from '../../src/dtls/codec/record.ts';
+import { decodeServerHello } from '../../src/dtls/codec/serverHello.ts';
+import { KeySchedule } from '../../src/dtls/crypto/keySchedule.ts';
+import { sealRecord } from '../../src/dtls/protection.ts';
 import { rawSession } from '../support/dtlsRaw.ts';
-import { defaultKey, describe, type HandshakePair, handshakePair, split } from '../support/handshakePair.ts';
+import { defaultKey, describe, type HandshakePair, handshakePair, recordsOf, split } from '../support/handshakePair.ts';
 
 t.test('a stranger never gets more bytes than it sent, nor a byte of memory', async t => {
   const pair = handshakePair();
@@ -103,6 +107,7 @@ t.test('an unknown identity and a wrong key are alike on the wire, and told apar
     'of the same lengths',
   );
   t.strictSame(unknown.client.closed, ['alert badRecordMac']);
+  t.strictSame(shape(talk('device-9', new Uint8Array(16))), shape(wrong), 'nor is there a key to guess');
   t.match(unknown.failed, [{ fault: 'unknown-identity', identity: utf8('device-9') }]);
   t.match(wrong.failed, [{ fault: 'wrong-key', identity: utf8('device-1') }]);
   t.notMatch(JSON.stringify([unknown.failed, wrong.failed]), /0123456789abcdef|fedcba/);
@@ -128,6 +133,45 @@ t.test('a forged Finished costs an alert and keeps nobody out', async t => {
   t.equal(forged, 1);
   t.equal(pair.client.connections, 1);
   t.equal(pair.ladder.filter(line => line.includes('alert')).length, 1, 'one alert, not one for each');
+});
+
+t.test('who changes what was offered is found out by the Finished, even without extended master secret', async t => {
+  const pair = handshakePair({ clientSuites: [cipherSuite(0x00a8)!, cipherSuite(0xc0a8)!] });
+  pair.intercept = (from, datagram) => {
+    const first = decodeFragments(decodeRecord(datagram, 0)!.fragment)?.[0];
+    if (from === 'server' || first?.type !== HandshakeType.clientHello) return [datagram];
+    const weaker = { ...decodeClientHello(first.body)!, cipherSuites: [0xc0a8], extensions: new Map() };
+    const message = encodeHandshake(HandshakeType.clientHello, first.messageSequence, encodeClientHello(weaker));
+    return [encodePlainRecord(22, 0xfeff, first.messageSequence, message)];
+  };
+  pair.connect();
+  t.equal(pair.client.connections + pair.verified.length, 0);
+  t.match(pair.failed, [{ fault: 'transcript-differs', identity: utf8('device-1') }]);
+  t.strictSame(pair.client.closed, ['alert decryptError']);
+});
+
+t.test('a client does not believe a server whose Finished is wrong, though it has the key', async t => {
+  const pair = handshakePair();
+  pair.intercept = (from, datagram) => {
+    if (from === 'client' || !describe(datagram).includes('{')) return [datagram];
+    const [change] = split(datagram);
+    const said = pair.sent.slice(2, 5).flatMap(one => recordsOf(one.datagram));
+    const messages = said
+      .filter(one => one.type === 22 && one.epoch === 0)
+      .flatMap(one => decodeFragments(one.fragment)!);
+    const transcript = messages.map(one => encodeHandshake(one.type, one.messageSequence, one.body));
+    const randoms = {
+      client: decodeClientHello(messages[0]!.body)!.random,
+      server: decodeServerHello(messages[1]!.body)!.random,
+    };
+    const suite = cipherSuite(0xc0a8)!;
+    const { server } = new KeySchedule(suite, defaultKey, randoms, true, concatBytes(...transcript)).keys();
+    const lie = encodeHandshake(HandshakeType.finished, 3, new Uint8Array(12));
+    return [concatBytes(change!, sealRecord(suite, server, 22, 1, 0, lie))];
+  };
+  pair.connect();
+  t.strictSame(pair.client.closed, ['transcript-differs']);
+  t.equal(pair.client.connections, 0);
 });
 
 t.test('ChangeCipherSpec that comes early opens nothing', async t => {
@@ -190,6 +234,14 @@ t.test('a replayed record is delivered once', async t => {
   pair.toServer(record);
   t.equal(pair.delivered.length, delivered, 'nor when it is older than the window');
   t.equal(delivered, 81);
+});
+
+t.test('a client delivers a replayed record once, too', async t => {
+  const pair = handshakePair().connect();
+  pair.intercept = (_, datagram) => [datagram, datagram];
+  pair.server.send(pair.verified[0]!.peer, utf8('once'), pair.serverOut);
+  pair.pass(50);
+  t.strictSame(pair.client.delivered, ['once']);
 });
 
 t.test('junk, truncated and altered records never end a session', async t => {

@@ -87,6 +87,14 @@ t.test('unknown extensions are ignored, and what we know is answered', async t =
   t.equal(answers([[ExtensionType.extendedMasterSecret, utf8('?')]]), '[alert decodeError]');
 });
 
+t.test('an older version is refused by name', async t => {
+  const pair = handshakePair();
+  rewriteHello(pair, hello => ({ ...hello, version: 0xfeff }));
+  pair.connect();
+  t.strictSame(pair.client.closed, ['alert protocolVersion']);
+  t.match(pair.failed, [{ fault: 'protocol-version' }]);
+});
+
 t.test('nobody believes a session before it is durable', async t => {
   const pair = handshakePair({ confirm: 'never' });
   pair.client.connect();
@@ -160,6 +168,15 @@ t.test('the time-out doubles from one second, and then the handshake is given up
   );
 });
 
+t.test('a hello that is sent again brings the flight again, before the own time-out', async t => {
+  const pair = handshakePair({ limits: { firstTimeout: 20_000 } });
+  let lost = 0;
+  pair.intercept = (_, datagram) => (describe(datagram).startsWith('serverHello') && lost++ === 0 ? [] : [datagram]);
+  pair.connect();
+  t.equal(pair.client.connections, 1);
+  t.ok(pair.time < 1000 + 1500, `after ${pair.time - 1000} ms`);
+});
+
 t.test('a slow link can have longer time-outs', async t => {
   const pair = handshakePair({ latency: 4000, limits: { firstTimeout: 20_000 } }).connect();
   t.equal(pair.server.counters.retransmissions, 0);
@@ -182,7 +199,7 @@ t.test('a Finished that overtakes ClientKeyExchange waits for it, ChangeCipherSp
       return order.map(n => records[n]!);
     };
     pair.connect();
-    t.equal(pair.client.connections, 1, `order ${order}`);
+    t.equal(pair.client.connections, 1, `order ${order.join(' ')}`);
     t.ok(pair.time < 1100, 'without waiting for a retransmission');
   }
 });
