@@ -80,7 +80,7 @@ function dotted(word: number): string {
   return `${word >>> 24}.${(word >>> 16) & 0xff}.${(word >>> 8) & 0xff}.${word & 0xff}`;
 }
 
-/** Names the network an address is in: the same text for all of an IPv4 /24 (mapped or not) and of an IPv6 /64. */
+/** Names the network an address is in: the same text for all of an IPv4 /24 (mapped or not) and of an IPv6 /64, `''` for what is no address. */
 export function networkOf(remote: Remote): string {
   if (!parse(remote)) return '';
   const mapped = parsed[0] === 0 && parsed[1] === 0 && parsed[2] === 0xffff;

@@ -6,7 +6,14 @@ import { type ClientFault, ClientHandshake, type ClientStep } from './clientHand
 import { AlertDescription, alertName, decodeAlert, encodeAlert } from './codec/alert.ts';
 import { type CipherSuite, cipherSuites } from './codec/cipherSuite.ts';
 import { decodeFragments } from './codec/handshake.ts';
-import { ContentType, type DtlsRecord, decodeRecord, maxSequence, recordHeaderLength } from './codec/record.ts';
+import {
+  ContentType,
+  type DtlsRecord,
+  decodeRecord,
+  maxPlaintextLength,
+  maxSequence,
+  recordHeaderLength,
+} from './codec/record.ts';
 import type { SessionKeys } from './crypto/keySchedule.ts';
 import { openRecord, sealRecord } from './protection.ts';
 import { isNew, mark, newReplayWindow, type ReplayWindow } from './replayWindow.ts';
@@ -61,8 +68,9 @@ export class DtlsClient {
     }
   }
 
-  /** Nothing happens while there is no session. */
+  /** Nothing happens while there is no session, or if the plaintext is longer than a record may hold. */
   send(plaintext: Bytes, out: ClientOut): void {
+    if (plaintext.length > maxPlaintextLength) return;
     if (this.#established !== undefined) this.#seal(this.#established, ContentType.applicationData, plaintext, out);
   }
 

@@ -47,6 +47,10 @@ export class Cookies {
   }
 }
 
+/**
+ * Over what a first fragment always holds. The suites and compression methods, which RFC 6347 §4.2.1 would have in it too,
+ * may stand in a later one, and where the hello is cut differs between the one without a cookie and the one with it.
+ */
 function cookie(secret: Hmac, remote: Remote, hello: ClientHelloStart): Bytes {
   const where = utf8(`${remote.socket} ${remote.port} ${remote.address}\n${hello.version} ${hello.sessionId.length}\n`);
   return secret.tag(where, hello.random, hello.sessionId).subarray(0, cookieLength);

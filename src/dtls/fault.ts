@@ -18,9 +18,7 @@ export type HandshakeFault =
   /** The peer stopped answering. */
   | 'gave-up'
   /** It was the oldest of too many half-open handshakes. */
-  | 'handshakes-full'
-  /** Too many half-open handshakes from one network. */
-  | 'prefix-limit';
+  | 'handshakes-full';
 
 /** One failed handshake, for log and diagnosis. Never holds a key. */
 export interface HandshakeReport {

@@ -27,9 +27,10 @@ export class HalfOpenTable {
     return this.#entries.size === 0 ? undefined : this.#entries.get(addressKey(remote));
   }
 
-  /** Whether the network that this address is in has as many handshakes under way as it may. */
+  /** Whether the network that this address is in has as many handshakes under way as it may. What is no address may none. */
   isPrefixFull(remote: Remote): boolean {
-    return (this.#prefixes.get(networkOf(remote)) ?? 0) >= this.#limits.maxHandshakesPerPrefix;
+    const network = networkOf(remote);
+    return network === '' || (this.#prefixes.get(network) ?? 0) >= this.#limits.maxHandshakesPerPrefix;
   }
 
   /** The handshake that has to go before another is added. */

@@ -110,7 +110,11 @@ export class ServerHandshake {
     if (state.expects === 'client-key-exchange') state.overtook.changeCipherSpec = true;
     if (state.expects !== 'change-cipher-spec') return nothing;
     this.#state = { expects: 'finished', keyed: state.keyed };
-    return state.early === undefined ? nothing : this.#finished(state.keyed, state.early);
+    if (state.early === undefined) return nothing;
+    const step = this.#finished(state.keyed, state.early);
+    if (step.kind !== 'not-authentic') return step;
+    // Whatever came before its time may have been forged, to have the client hear an alert: the true one is on its way.
+    return nothing;
   }
 
   /** Takes a record of epoch 1. Only the client's Finished has any business here; one that came early is kept. */
@@ -127,8 +131,10 @@ export class ServerHandshake {
       case 'change-cipher-spec':
         state.early = copyOf(record);
         return nothing;
-      case 'finished':
-        return this.#finished(state.keyed, record);
+      case 'finished': {
+        const step = this.#finished(state.keyed, record);
+        return step.kind === 'not-authentic' ? this.#notAuthentic(state.keyed) : step;
+      }
       default:
         return assertNever(state);
     }
@@ -215,9 +221,9 @@ export class ServerHandshake {
     return overtook.changeCipherSpec ? this.receiveChangeCipherSpec() : nothing;
   }
 
-  #finished(keyed: Keyed, record: DtlsRecord): HandshakeStep {
+  #finished(keyed: Keyed, record: DtlsRecord): HandshakeStep | { readonly kind: 'not-authentic' } {
     const plaintext = openRecord(keyed.suite, keyed.keys.client, record);
-    if (plaintext === undefined) return this.#notAuthentic(keyed);
+    if (plaintext === undefined) return notAuthentic;
     const messageSequence = this.#reassembly.next;
     const verifyData = keyed.schedule.verifyData('client', keyed.transcript);
     const expected = encodeHandshake(HandshakeType.finished, messageSequence, verifyData);
@@ -373,6 +379,7 @@ function copyOf(record: DtlsRecord): DtlsRecord {
 }
 
 const nothing: HandshakeStep = { kind: 'nothing' };
+const notAuthentic = { kind: 'not-authentic' } as const;
 const emptyRenegotiationInfo: Bytes = Uint8Array.of(0);
 /** A ClientHello with every suite and extension there is stays below this. */
 const maxMessageLength = 2048;

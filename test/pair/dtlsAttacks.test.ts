@@ -135,6 +135,26 @@ t.test('a forged Finished costs an alert and keeps nobody out', async t => {
   t.equal(pair.ladder.filter(line => line.includes('alert')).length, 1, 'one alert, not one for each');
 });
 
+t.test('a forged record that comes before its time has nobody hear an alert', async t => {
+  const pair = handshakePair();
+  pair.intercept = (from, datagram) => {
+    if (from === 'server' || !describe(datagram).includes('{handshake')) return [datagram];
+    const forgery = split(datagram)[2]!;
+    forgery[forgery.length - 1]! ^= 1;
+    return [forgery, datagram];
+  };
+  pair.connect();
+  t.equal(pair.client.connections, 1);
+  t.notMatch(pair.ladder.join('\n'), /alert/);
+  t.strictSame(pair.failed, []);
+});
+
+t.test('what has no address gets no handshake', async t => {
+  const pair = handshakePair();
+  begin(pair, { socket: 0, address: 'nowhere', port: 7 }, 1);
+  t.equal(pair.server.sizes().handshakes, 0);
+});
+
 t.test('who changes what was offered is found out by the Finished, even without extended master secret', async t => {
   const pair = handshakePair({ clientSuites: [cipherSuite(0x00a8)!, cipherSuite(0xc0a8)!] });
   pair.intercept = (from, datagram) => {
