@@ -152,10 +152,15 @@ export class LmdbStore implements Store {
     await writeMeta(this.#environment, 'alive', now);
   }
 
+  /** Waits until nothing that was asked for is under way. */
+  async settled(): Promise<void> {
+    while (this.#busy || this.#queue.length > 0) await new Promise(resolve => setTimeout(resolve, 1));
+  }
+
   /** Waits for everything that was asked for, then closes. */
   async close(): Promise<void> {
     clearInterval(this.#readerCheck);
-    while (this.#busy || this.#queue.length > 0) await new Promise(resolve => setTimeout(resolve, 1));
+    await this.settled();
     await this.#reserving;
     this.#closed = true;
     await this.#environment.root.flushed;

@@ -75,6 +75,12 @@ export class Associations {
     this.#send(row, ContentType.applicationData, plaintext, out);
   }
 
+  /** Whose session this is and where it is heard from; `undefined` once it is gone. */
+  session(peer: Peer): { remote: Remote; owner: Owner } | undefined {
+    const row = this.#sessions.byPeer(peer);
+    return row === undefined ? undefined : { remote: this.#sessions.remote(row), owner: this.#sessions.owner(row) };
+  }
+
   maxPlaintext(peer: Peer): number | undefined {
     const row = this.#sessions.byPeer(peer);
     return row === undefined ? undefined : this.#sessions.maxPlaintext(row);

@@ -93,6 +93,11 @@ export class DtlsEndpoint {
     return this.#associations.maxPlaintext(peer);
   }
 
+  /** Whose session this is and where it is heard from; `undefined` once it is gone. */
+  session(peer: Peer): { remote: Remote; owner: Owner } | undefined {
+    return this.#associations.session(peer);
+  }
+
   /** The session is durable: its last flight may leave, and its traffic flow. */
   confirmed(peer: Peer, out: DtlsOut): void {
     this.#associations.confirm(peer, out);

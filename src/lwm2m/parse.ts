@@ -174,7 +174,7 @@ function mergeQuery(query: RegisterQuery, map: RegistrationMap): RegisterQuery |
   const merged: Record<string, unknown> = { ...query };
   for (const [field, value] of pairs) {
     if (value === undefined) continue;
-    if (query[field] !== undefined && String(query[field]) !== String(value)) {
+    if (query[field] !== undefined && JSON.stringify(query[field]) !== JSON.stringify(value)) {
       return refusal('query-contradicts-map', field);
     }
     merged[field] = value;

@@ -1,0 +1,25 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+import { credentialCommand } from './credential.ts';
+import { deviceCommand } from './device.ts';
+import { serveCommand } from './serve.ts';
+
+const program = new Command('rollcall')
+  .description('A self-registration server for constrained devices')
+  .addCommand(serveCommand())
+  .addCommand(credentialCommand())
+  .addCommand(deviceCommand());
+exitWithTwo(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  // Help is no error; wrong usage is.
+  process.exitCode = error.exitCode === 0 ? 0 : 2;
+}
+
+function exitWithTwo(command: Command): void {
+  command.exitOverride();
+  for (const subcommand of command.commands) exitWithTwo(subcommand);
+}

@@ -1,0 +1,90 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { pino } from 'pino';
+import { OperatorError } from '../adapters/keyring.ts';
+import type { SocketAddress } from '../adapters/udpSocket.ts';
+import { startServer } from '../server/server.ts';
+import { fail } from './output.ts';
+
+export function serveCommand(): Command {
+  return new Command('serve')
+    .description('Run the server until SIGTERM or SIGINT')
+    .option('--data <dir>', 'where the store and the master key are kept', './data')
+    .addOption(
+      new Option('--coap <[host:]port>', 'plain CoAP, or off').default('127.0.0.1:5683').argParser(parseListen),
+    )
+    .addOption(
+      new Option('--coaps <[host:]port>', 'CoAP over DTLS, or off').default('127.0.0.1:5684').argParser(parseListen),
+    )
+    .option('--insecure-coap', 'let devices without a credential register on plain CoAP', false)
+    .addHelpText('after', examples)
+    .action(async (options: ServeOptions) => {
+      try {
+        await serve(options);
+      } catch (error) {
+        fail(explained(error));
+      }
+    });
+}
+
+async function serve(options: ServeOptions): Promise<void> {
+  const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 1, sync: true }));
+  const server = await startServer({
+    data: options.data,
+    coap: listenAddress(options.coap),
+    coaps: listenAddress(options.coaps),
+    insecureCoap: options.insecureCoap,
+    log,
+  });
+  log.info({
+    msg: 'ready',
+    coap: text(server.coap),
+    coaps: text(server.coaps),
+    data: options.data,
+    next: `rollcall credential add NAME --data ${options.data}`,
+  });
+  const stop = (signal: string) => {
+    log.info({ msg: 'stopping', signal });
+    server.stop().then(() => process.exit(0), fail);
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+}
+
+interface ServeOptions {
+  readonly data: string;
+  readonly coap: SocketAddress | 'off' | string;
+  readonly coaps: SocketAddress | 'off' | string;
+  readonly insecureCoap: boolean;
+}
+
+/** `5684`, `0.0.0.0:5684`, `[::]:5684`, or `off`. */
+function parseListen(value: string): SocketAddress | 'off' {
+  if (value === 'off') return 'off';
+  const match = /^(?:(?:\[([^\]]+)\]|([^:]+)):)?(\d{1,5})$/.exec(value);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) throw new InvalidArgumentError('expected [HOST:]PORT or off, e.g. 0.0.0.0:5684');
+  return { host: match[1] ?? match[2] ?? '127.0.0.1', port };
+}
+
+function listenAddress(option: SocketAddress | string): SocketAddress | undefined {
+  const parsed = typeof option === 'string' ? parseListen(option) : option;
+  return parsed === 'off' ? undefined : parsed;
+}
+
+function text(address: SocketAddress | undefined): string | null {
+  if (address === undefined) return null;
+  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+}
+
+function explained(error: unknown): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'EADDRINUSE') return new OperatorError(`${message}: another program listens there; choose another port`);
+  if (code === 'EACCES') return new OperatorError(`${message}: this user may not listen there`);
+  return error;
+}
+
+const examples = `
+Examples:
+  rollcall serve
+  rollcall serve --data /var/lib/rollcall --coaps 0.0.0.0:5684 --coap off
+`;

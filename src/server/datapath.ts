@@ -1,0 +1,268 @@
+import type { Bytes } from '../base/bytes.ts';
+import type { Peer, Remote } from '../base/peer.ts';
+import type { Instant, Now } from '../base/time.ts';
+import { ResponseCode } from '../coap/codec/code.ts';
+import type { Reply, Request } from '../coap/codec/message.ts';
+import type { CoapEndpoint, CoapOut } from '../coap/endpoint.ts';
+import type { Exchange } from '../coap/exchange.ts';
+import type { DtlsEndpoint, DtlsOut, Session } from '../dtls/endpoint.ts';
+import type { CloseReason, HandshakeReport } from '../dtls/fault.ts';
+import type { Principal } from '../fleet/credential.ts';
+import type { StoredEvent } from '../fleet/event.ts';
+import type { CredentialId, Row } from '../fleet/names.ts';
+import { type Commit, type CommitResult, emptyCommit, type Store } from '../fleet/store.ts';
+import { unavailable } from '../service/answer.ts';
+import type { Outcome, RequestContext } from '../service/outcome.ts';
+import { expiryCheckInterval, type Service } from '../service/service.ts';
+import { isPlainPeer, type PlainPeers } from './plainPeers.ts';
+
+/**
+ * The loop: the only place that moves things between the machines. A datagram goes down through DTLS and CoAP to the
+ * service, its decision to the store, and once that is durable the answer comes up again. Each input is one turn: the
+ * clock is read once, the machines run in a fixed order, and then one timer is armed for whatever is due next.
+ *
+ * It knows neither sockets nor timers itself, so that a simulated world can drive it.
+ */
+export class Datapath implements CoapOut, DtlsOut {
+  readonly #parts: DatapathParts;
+  #armedFor = Number.POSITIVE_INFINITY;
+  #expiring = false;
+  #lookAtLifetimes: Instant = 0 as Instant;
+  // What is known about the datagram of this turn.
+  #now: Now;
+  #remote: Remote | undefined;
+  #sequence: number | undefined;
+
+  constructor(parts: DatapathParts) {
+    this.#parts = parts;
+    this.#now = parts.now();
+  }
+
+  receiveDtls(remote: Remote, datagram: Bytes): void {
+    this.#begin(remote);
+    this.#parts.dtls?.receive(this.#now, remote, datagram, this);
+    this.#end();
+  }
+
+  receivePlain(remote: Remote, datagram: Bytes): void {
+    this.#begin(remote);
+    const peer = this.#parts.plain.peer(remote, displaced => this.#parts.coap.drop(displaced, this));
+    if (peer !== undefined) this.#parts.coap.receive(this.#now, peer, datagram, this);
+    this.#end();
+  }
+
+  /** The timer that `arm` asked for has come. */
+  expire(): void {
+    this.#armedFor = Number.POSITIVE_INFINITY;
+    this.#begin(undefined);
+    this.#parts.dtls?.expire(this.#now, this);
+    this.#parts.coap.expire(this.#now, this);
+    this.#expireLifetimes();
+    this.#end();
+  }
+
+  /** What another process wrote into the store: a revoked credential ends its session. */
+  foreign(event: StoredEvent): void {
+    const credential = event.details?.credential;
+    if (event.type !== 'credential-revoked' || typeof credential !== 'number') return;
+    this.#begin(undefined);
+    this.#parts.dtls?.revoke({ row: event.row, credential }, this);
+    this.#end();
+  }
+
+  // What the machines write: CoAP first.
+
+  /** Of both machines: a CoAP message for a peer, or a datagram for an address. */
+  transmit(to: Peer | Remote, bytes: Bytes): void {
+    if (typeof to === 'object') return this.#parts.sendDtls(to, bytes);
+    if (!isPlainPeer(to)) return this.#parts.dtls?.send(to, bytes, this);
+    const remote = this.#parts.plain.remote(to);
+    if (remote !== undefined) this.#parts.sendPlain(remote, bytes);
+  }
+
+  request(exchange: Exchange, request: Request): void {
+    const context = this.#contextOf(exchange);
+    if (context === undefined) return;
+    this.#decide({ exchange, request, context, attempts: 0 });
+  }
+
+  response(): void {
+    // The server asks nothing yet.
+  }
+
+  unobserved(): void {
+    // Nor does it notify.
+  }
+
+  // Then DTLS, and what both have.
+
+  verified(peer: Peer, session: Session): void {
+    this.#parts.report.session(peer, session);
+    this.#parts.dtls?.confirmed(peer, this);
+  }
+
+  deliver(peer: Peer, plaintext: Bytes, sequence: number): void {
+    this.#sequence = sequence;
+    this.#parts.coap.receive(this.#now, peer, plaintext, this);
+    this.#sequence = undefined;
+  }
+
+  closed(peer: Peer, reason: CloseReason): void {
+    this.#parts.coap.drop(peer, this);
+    this.#parts.report.closed(peer, reason);
+  }
+
+  /** A handshake that failed; or a request of ours, of which there are none yet. */
+  failed(report: unknown): void {
+    if (isHandshakeReport(report)) this.#parts.report.handshake(report);
+  }
+
+  #decide(work: Work): void {
+    const { store, service } = this.#parts;
+    const view = store.view();
+    const outcome = service.route(work.request, { ...work.context, now: this.#now, view });
+    if (outcome.kind === 'commit') {
+      return store.commit(outcome.commit, result => this.#settled(work, outcome, result));
+    }
+    if (outcome.refusal !== undefined) this.#parts.report.refusal(outcome.refusal, outcome.reply.code, work.context);
+    // An answer that rests on what may still vanish waits for it: else a crash would make it a lie.
+    if (!view.restsOnPending) return this.#answer(work.exchange, outcome.reply);
+    store.commit(emptyCommit, result => {
+      this.#begin(undefined);
+      this.#answer(work.exchange, result === 'durable' ? outcome.reply : unavailable(retryAfterSeconds));
+      this.#end();
+    });
+  }
+
+  #settled(work: Work, outcome: Outcome & { kind: 'commit' }, result: CommitResult): void {
+    this.#begin(undefined);
+    if (result === 'durable') {
+      for (const { record } of outcome.commit.devices) this.#parts.service.stored(record);
+      this.#parts.report.committed(outcome.commit);
+      this.#answer(work.exchange, outcome.reply);
+    } else if (result === 'conflict' && work.attempts < maxAttempts) {
+      work.attempts++;
+      this.#decide(work);
+    } else {
+      this.#parts.report.unavailable(result);
+      this.#answer(work.exchange, unavailable(retryAfterSeconds));
+    }
+    this.#end();
+  }
+
+  /** Every answer may be forgotten early: the record recognises its last exchange, and a refusal changes nothing. */
+  #answer(exchange: Exchange, reply: Reply): void {
+    this.#parts.report.answered(reply.code);
+    this.#parts.coap.respond(this.#now, exchange, reply, this, reply.code !== ResponseCode.ServiceUnavailable);
+  }
+
+  /** Registrations whose lifetime is over, a batch at a time, each after the other is durable. */
+  #expireLifetimes(): void {
+    const { service, store } = this.#parts;
+    this.#lookAtLifetimes = (this.#now.instant + expiryCheckInterval) as Instant;
+    if (this.#expiring) return;
+    const commit = service.expire(this.#now.wall, store.view());
+    if (commit === undefined) return;
+    this.#expiring = true;
+    store.commit(commit, result => {
+      this.#expiring = false;
+      this.#begin(undefined);
+      if (result === 'durable') this.#parts.report.committed(commit);
+      else this.#noteAgain(commit);
+      this.#expireLifetimes();
+      this.#end();
+    });
+  }
+
+  #noteAgain(commit: Commit): void {
+    const view = this.#parts.store.view();
+    for (const { record } of commit.devices) {
+      const current = view.device(record.row);
+      if (current !== undefined) this.#parts.service.stored(current);
+    }
+  }
+
+  #contextOf(exchange: Exchange): Context | undefined {
+    const { peer, messageId } = exchange;
+    const plain = isPlainPeer(peer);
+    const session = plain ? undefined : this.#parts.dtls?.session(peer);
+    const remote = plain ? this.#remote : session?.remote;
+    if (remote === undefined) return undefined;
+    return {
+      allocateRow: () => this.#parts.store.allocateRow(),
+      principal: session === undefined ? anonymous : principalOf(session.owner),
+      transport: plain ? 'coap' : 'coaps',
+      address: remote.address,
+      port: remote.port,
+      peer,
+      messageId,
+      sequence: this.#sequence,
+    };
+  }
+
+  #begin(remote: Remote | undefined): void {
+    this.#now = this.#parts.now();
+    this.#remote = remote;
+    this.#sequence = undefined;
+  }
+
+  /** Arms the timer if something is due before it would come. */
+  #end(): void {
+    const { coap, dtls, service } = this.#parts;
+    let next = Math.min(coap.nextExpiry() ?? never, dtls?.nextExpiry() ?? never, this.#lookAtLifetimes);
+    const lifetimes = service.nextExpiry();
+    if (lifetimes !== undefined && !this.#expiring) {
+      next = Math.min(next, this.#now.instant + Math.max(0, lifetimes - this.#now.wall));
+    }
+    if (next >= this.#armedFor) return;
+    this.#armedFor = next;
+    this.#parts.arm(next as Instant);
+  }
+}
+
+export interface DatapathParts {
+  readonly coap: CoapEndpoint;
+  readonly dtls: DtlsEndpoint | undefined;
+  readonly plain: PlainPeers;
+  readonly service: Service;
+  readonly store: Store;
+  readonly report: Report;
+  now(): Now;
+  sendDtls(remote: Remote, datagram: Bytes): void;
+  sendPlain(remote: Remote, datagram: Bytes): void;
+  /** Calls `expire` at `at`, instead of whenever it was going to. */
+  arm(at: Instant): void;
+}
+
+/** Who is told what happened: log and counters. */
+export interface Report {
+  session(peer: Peer, session: Session): void;
+  closed(peer: Peer, reason: CloseReason): void;
+  handshake(report: HandshakeReport): void;
+  refusal(refusal: NonNullable<(Outcome & { kind: 'reply' })['refusal']>, code: number, context: Context): void;
+  answered(code: number): void;
+  committed(commit: Commit): void;
+  unavailable(why: CommitResult): void;
+}
+
+export type Context = Omit<RequestContext, 'now' | 'view'>;
+
+interface Work {
+  readonly exchange: Exchange;
+  readonly request: Request;
+  readonly context: Context;
+  attempts: number;
+}
+
+function principalOf({ row, credential }: { row: number; credential: number }): Principal {
+  return { kind: 'psk', row: row as Row, credential: credential as CredentialId };
+}
+
+function isHandshakeReport(report: unknown): report is HandshakeReport {
+  return typeof report === 'object' && report !== null && 'fault' in report && 'remote' in report;
+}
+
+const anonymous: Principal = { kind: 'anonymous' };
+const never = Number.POSITIVE_INFINITY;
+const maxAttempts = 5;
+const retryAfterSeconds = 30;

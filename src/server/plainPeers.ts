@@ -1,0 +1,52 @@
+import { AddressTable } from '../base/addressTable.ts';
+import type { Peer, Remote } from '../base/peer.ts';
+
+/**
+ * Peers on plain CoAP, where an address is all there is to know of them. Bounded: the one that came first goes first,
+ * and what was kept for it with it.
+ */
+export class PlainPeers {
+  readonly #capacity: number;
+  readonly #addresses: AddressTable;
+  readonly #peers: Float64Array;
+  #nextSlot = 0;
+  #generation = 0;
+
+  constructor(capacity: number, seed: number) {
+    this.#capacity = capacity;
+    this.#addresses = new AddressTable(capacity, seed);
+    this.#peers = new Float64Array(capacity);
+  }
+
+  /** The peer at an address, old or new; `displaced` is called if another one had to make room for it. */
+  peer(remote: Remote, displaced: (peer: Peer) => void): Peer | undefined {
+    const known = this.#addresses.find(remote);
+    if (known >= 0) return this.#peers[known] as Peer;
+    const slot = this.#nextSlot;
+    const former = this.#peers[slot]! as Peer;
+    if (former !== 0) {
+      this.#addresses.delete(slot);
+      this.#peers[slot] = 0;
+      displaced(former);
+    }
+    if (!this.#addresses.set(slot, remote)) return undefined;
+    this.#nextSlot = (slot + 1) % this.#capacity;
+    if (this.#nextSlot === 0) this.#generation++;
+    const peer = firstPlainPeer + (this.#generation + (this.#nextSlot === 0 ? -1 : 0)) * this.#capacity + slot;
+    this.#peers[slot] = peer;
+    return peer as Peer;
+  }
+
+  /** `undefined` if it had to make room. */
+  remote(peer: Peer): Remote | undefined {
+    const slot = (peer - firstPlainPeer) % this.#capacity;
+    return this.#peers[slot] === peer ? this.#addresses.remote(slot) : undefined;
+  }
+}
+
+/** The upper half of all peer numbers; associations have the lower one. */
+export const firstPlainPeer = 2 ** 36;
+
+export function isPlainPeer(peer: Peer): boolean {
+  return peer >= firstPlainPeer;
+}

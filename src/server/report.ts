@@ -1,0 +1,95 @@
+import type { Logger } from 'pino';
+import { textOf, toHex } from '../base/bytes.ts';
+import { codeText } from '../coap/codec/code.ts';
+import type { Report } from './datapath.ts';
+
+/**
+ * Tells the operator what happened: counters for all of it, a log line for what went wrong. Lines about strangers are
+ * limited, so that a flood fills no disk; how many were left out, the next line says.
+ */
+export function createReport(log: Logger): Report & { readonly counters: ServerCounters } {
+  const counters: ServerCounters = {
+    answers: {},
+    refusals: {},
+    handshakeFaults: {},
+    closed: {},
+    events: {},
+    sessions: 0,
+  };
+  const limited = limitedLog(log);
+  return {
+    counters,
+    session() {
+      counters.sessions++;
+    },
+    closed(_peer, reason) {
+      count(counters.closed, reason);
+    },
+    handshake({ remote, fault, identity, detail }) {
+      count(counters.handshakeFaults, fault);
+      limited({
+        msg: 'handshake failed',
+        reason: fault,
+        address: remote.address,
+        port: remote.port,
+        ...(identity === undefined ? {} : { identity: textOf(identity) ?? `hex:${toHex(identity)}` }),
+        ...(detail === undefined ? {} : { detail }),
+      });
+    },
+    refusal({ reason, detail }, code, context) {
+      count(counters.refusals, reason);
+      limited({
+        msg: 'request refused',
+        reason,
+        code: codeText(code),
+        address: context.address,
+        port: context.port,
+        ...(detail === undefined ? {} : { detail }),
+      });
+    },
+    answered(code) {
+      count(counters.answers, codeText(code));
+    },
+    committed({ events }) {
+      for (const { type } of events) count(counters.events, type);
+    },
+    unavailable(why) {
+      limited({ msg: 'request put off', reason: why === 'failed' ? 'store-failed' : 'store-conflict' });
+    },
+  };
+}
+
+export interface ServerCounters {
+  /** By CoAP code, e.g. `2.01`. */
+  readonly answers: Record<string, number>;
+  readonly refusals: Record<string, number>;
+  readonly handshakeFaults: Record<string, number>;
+  readonly closed: Record<string, number>;
+  readonly events: Record<string, number>;
+  sessions: number;
+}
+
+function count(table: Record<string, number>, key: string): void {
+  table[key] = (table[key] ?? 0) + 1;
+}
+
+function limitedLog(log: Logger): (line: Record<string, unknown>) => void {
+  let second = 0;
+  let lines = 0;
+  let suppressed = 0;
+  return line => {
+    const now = Math.floor(Date.now() / 1000);
+    if (now !== second) {
+      second = now;
+      lines = 0;
+    }
+    if (++lines > linesPerSecond) {
+      suppressed++;
+      return;
+    }
+    log.warn(suppressed === 0 ? line : { ...line, suppressed });
+    suppressed = 0;
+  };
+}
+
+const linesPerSecond = 20;

@@ -1,0 +1,131 @@
+import type { Logger } from 'pino';
+import { DirectoryLock } from '../adapters/directoryLock.ts';
+import { Keyring } from '../adapters/keyring.ts';
+import { openEnvironment } from '../adapters/lmdbEnvironment.ts';
+import { LmdbStore } from '../adapters/lmdbStore.ts';
+import { BlockPermutation } from '../adapters/registrationIds.ts';
+import { systemNow } from '../adapters/systemClock.ts';
+import { SystemRandom } from '../adapters/systemRandom.ts';
+import { type SocketAddress, UdpSocket } from '../adapters/udpSocket.ts';
+import type { Instant } from '../base/time.ts';
+import { CoapEndpoint } from '../coap/endpoint.ts';
+import { DtlsEndpoint } from '../dtls/endpoint.ts';
+import type { Row } from '../fleet/names.ts';
+import { RegistrationIds } from '../fleet/registrationId.ts';
+import { Service } from '../service/service.ts';
+import { Datapath } from './datapath.ts';
+import { PlainPeers } from './plainPeers.ts';
+import { createReport } from './report.ts';
+
+export interface ServerOptions {
+  readonly data: string;
+  /** Where to listen for plain CoAP and for CoAP over DTLS; `undefined` for not at all. */
+  readonly coap: SocketAddress | undefined;
+  readonly coaps: SocketAddress | undefined;
+  readonly insecureCoap: boolean;
+  readonly log: Logger;
+}
+
+export interface RunningServer {
+  readonly coap: SocketAddress | undefined;
+  readonly coaps: SocketAddress | undefined;
+  /** Takes no more datagrams, lets everything that was decided become durable and be answered, and closes. */
+  stop(): Promise<void>;
+}
+
+/** Puts the parts together and opens the sockets last, when everything behind them is ready. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { log } = options;
+  const environment = await openEnvironment(options.data, true);
+  const lock = await DirectoryLock.take(options.data);
+  const keyring = await Keyring.open(options.data);
+  const store = await LmdbStore.open(environment, keyring, error => log.error({ msg: 'store', error: String(error) }));
+  const now = systemNow();
+  const outages = await store.started(now.wall);
+  const ids = new RegistrationIds(new BlockPermutation(keyring.registrationIds));
+  const service = new Service({ ids, insecureCoap: options.insecureCoap, outages });
+  const random = new SystemRandom();
+  const seed = () => Math.floor(random.fraction() * 2 ** 32);
+  const report = createReport(log);
+  const coap = new CoapEndpoint({ random });
+  const dtls = new DtlsEndpoint({
+    random,
+    firstPeer: firstPeerAt(now.wall),
+    fakeKeySecret: keyring.fakeKeys,
+    psk: {
+      find(identity) {
+        const credential = store.view().credential(identity);
+        if (credential === undefined || credential.revokedAt !== undefined) return undefined;
+        return { key: credential.key, owner: { row: credential.row, credential: credential.id } };
+      },
+    },
+  });
+
+  let timer: NodeJS.Timeout | undefined;
+  const sockets: { coap?: UdpSocket; coaps?: UdpSocket } = {};
+  const datapath: Datapath = new Datapath({
+    coap,
+    dtls,
+    service,
+    store,
+    report,
+    plain: new PlainPeers(maxPlainPeers, seed()),
+    now: systemNow,
+    sendDtls: (remote, datagram) => sockets.coaps?.send(datagram, remote.address, remote.port),
+    sendPlain: (remote, datagram) => sockets.coap?.send(datagram, remote.address, remote.port),
+    arm(at: Instant) {
+      clearTimeout(timer);
+      timer = setTimeout(() => datapath.expire(), Math.max(1, at - performance.now()));
+    },
+  });
+
+  for (let from = 1 as Row; ; ) {
+    const page = store.devices(from, pageLength);
+    for (const record of page) service.stored(record);
+    if (page.length < pageLength) break;
+    from = (page.at(-1)!.row + 1) as Row;
+  }
+  if (options.coap !== undefined) {
+    sockets.coap = await UdpSocket.open(options.coap, (datagram, address, port) =>
+      datapath.receivePlain({ socket: 0, address, port }, datagram),
+    );
+  }
+  if (options.coaps !== undefined) {
+    sockets.coaps = await UdpSocket.open(options.coaps, (datagram, address, port) =>
+      datapath.receiveDtls({ socket: 1, address, port }, datagram),
+    );
+  }
+  const poll = setInterval(() => {
+    for (const event of store.foreignEvents()) datapath.foreign(event);
+  }, foreignPollMilliseconds);
+  const alive = setInterval(() => {
+    store.alive(systemNow().wall).catch((error: unknown) => log.error({ msg: 'store', error: String(error) }));
+  }, aliveMilliseconds);
+
+  return {
+    coap: sockets.coap?.address,
+    coaps: sockets.coaps?.address,
+    async stop() {
+      clearInterval(poll);
+      clearInterval(alive);
+      clearTimeout(timer);
+      await store.alive(systemNow().wall);
+      await store.settled();
+      clearTimeout(timer);
+      await Promise.all([sockets.coap?.close(), sockets.coaps?.close()]);
+      await store.close();
+      await lock.release();
+      log.info({ msg: 'stopped', counters: report.counters, dtls: dtls.counters, coap: coap.counters });
+    },
+  };
+}
+
+/** Association numbers are not used again after a restart: they begin where 64 a second since 2026 would have led. */
+function firstPeerAt(wall: number): number {
+  return 1 + Math.floor((wall - Date.UTC(2026, 0, 1)) / 1000) * 64;
+}
+
+const maxPlainPeers = 131_072;
+const pageLength = 1000;
+const foreignPollMilliseconds = 500;
+const aliveMilliseconds = 30_000;
