@@ -52,8 +52,8 @@ async function serve(options: ServeOptions): Promise<void> {
 
 interface ServeOptions {
   readonly data: string;
-  readonly coap: SocketAddress | 'off' | string;
-  readonly coaps: SocketAddress | 'off' | string;
+  readonly coap: SocketAddress | string;
+  readonly coaps: SocketAddress | string;
   readonly insecureCoap: boolean;
 }
 
