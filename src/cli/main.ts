@@ -4,6 +4,9 @@ import { credentialCommand } from './credential.ts';
 import { deviceCommand } from './device.ts';
 import { serveCommand } from './serve.ts';
 
+// `rollcall device list | head` closes the pipe early: that is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
 const program = new Command('rollcall')
   .description('A self-registration server for constrained devices')
   .addCommand(serveCommand())
