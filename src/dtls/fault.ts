@@ -2,7 +2,7 @@ import type { Bytes } from '../base/bytes.ts';
 import type { Remote } from '../base/peer.ts';
 import type { WallTime } from '../base/time.ts';
 
-/** Why a handshake came to nothing. To the operator only: the peer hears what `alertFor` says, or nothing. */
+/** Why a handshake came to nothing. To the operator only: the peer hears an alert that says less, or nothing. */
 export type HandshakeFault =
   | 'malformed'
   | 'unexpected-message'

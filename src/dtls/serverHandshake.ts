@@ -117,7 +117,7 @@ export class ServerHandshake {
     return nothing;
   }
 
-  /** Takes a record of epoch 1. Only the client's Finished has any business here; one that came early is kept. */
+  /** Takes a record of epoch 1. It can only be the client's Finished; one that overtook what it needs is kept. */
   receiveProtected(record: DtlsRecord): HandshakeStep {
     const state = this.#state;
     if (state.expects === 'client-hello' || state.expects === 'nothing') return nothing;

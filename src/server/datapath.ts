@@ -124,12 +124,15 @@ export class Datapath implements CoapOut, DtlsOut {
     if (outcome.kind === 'commit') {
       return store.commit(outcome.commit, result => this.#settled(work, outcome, result));
     }
-    if (outcome.refusal !== undefined) this.#parts.report.refusal(outcome.refusal, outcome.reply.code, work.context);
-    // An answer that rests on what may still vanish waits for it: else a crash would make it a lie.
-    if (!view.restsOnPending) return this.#answer(work.exchange, outcome.reply);
-    store.commit(emptyCommit, result => {
+    if (!view.restsOnPending) {
+      if (outcome.refusal !== undefined) this.#parts.report.refusal(outcome.refusal, outcome.reply.code, work.context);
+      return this.#answer(work.exchange, outcome.reply);
+    }
+    // An answer that rests on what may still vanish waits for it, and is decided again: that it was asked for before
+    // does not say that it was stored.
+    store.commit(emptyCommit, () => {
       this.#begin(undefined);
-      this.#answer(work.exchange, result === 'durable' ? outcome.reply : unavailable(retryAfterSeconds));
+      this.#decideAgain(work, 'conflict');
       this.#end();
     });
   }
@@ -140,14 +143,17 @@ export class Datapath implements CoapOut, DtlsOut {
       for (const { record } of outcome.commit.devices) this.#parts.service.stored(record);
       this.#parts.report.committed(outcome.commit);
       this.#answer(work.exchange, outcome.reply);
-    } else if (result === 'conflict' && work.attempts < maxAttempts) {
-      work.attempts++;
-      this.#decide(work);
     } else {
-      this.#parts.report.unavailable(result);
-      this.#answer(work.exchange, unavailable(retryAfterSeconds));
+      this.#decideAgain(work, result);
     }
     this.#end();
+  }
+
+  /** After a conflict; what the disk refuses, or what others change again and again, is put off. */
+  #decideAgain(work: Work, why: CommitResult): void {
+    if (why === 'conflict' && work.attempts++ < maxAttempts) return this.#decide(work);
+    this.#parts.report.unavailable(why);
+    this.#answer(work.exchange, unavailable(retryAfterSeconds));
   }
 
   /** Every answer may be forgotten early: the record recognises its last exchange, and a refusal changes nothing. */

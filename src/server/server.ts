@@ -61,6 +61,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     },
   });
 
+  let stopping = false;
   let timer: NodeJS.Timeout | undefined;
   const sockets: { coap?: UdpSocket; coaps?: UdpSocket } = {};
   const datapath: Datapath = new Datapath({
@@ -87,14 +88,16 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   }
   if (options.coap !== undefined) {
     sockets.coap = await UdpSocket.open(options.coap, (datagram, address, port) =>
-      datapath.receivePlain({ socket: 0, address, port }, datagram),
+      stopping ? undefined : datapath.receivePlain({ socket: 0, address, port }, datagram),
     );
   }
   if (options.coaps !== undefined) {
     sockets.coaps = await UdpSocket.open(options.coaps, (datagram, address, port) =>
-      datapath.receiveDtls({ socket: 1, address, port }, datagram),
+      stopping ? undefined : datapath.receiveDtls({ socket: 1, address, port }, datagram),
     );
   }
+  // Lifetimes end even while nobody sends anything.
+  datapath.expire();
   const poll = setInterval(() => {
     for (const event of store.foreignEvents()) datapath.foreign(event);
   }, foreignPollMilliseconds);
@@ -106,6 +109,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     coap: sockets.coap?.address,
     coaps: sockets.coaps?.address,
     async stop() {
+      stopping = true;
       clearInterval(poll);
       clearInterval(alive);
       clearTimeout(timer);
