@@ -17,5 +17,3 @@ export interface Owner {
   readonly row: number;
   readonly credential: number;
 }
-
-export const noPsks: PskPort = { find: () => undefined };

@@ -229,10 +229,6 @@ export class SessionTable {
     this.#link(row, now);
   }
 
-  lastHeard(row: SessionRow): Instant {
-    return this.#heard[row] as Instant;
-  }
-
   #keys(row: SessionRow, side: 0 | 1): DirectionKeys {
     const at = row * secretLength + side * maxKeyLength;
     const iv = row * secretLength + 2 * maxKeyLength + side * ivLength;

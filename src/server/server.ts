@@ -7,9 +7,11 @@ import { BlockPermutation } from '../adapters/registrationIds.ts';
 import { systemNow } from '../adapters/systemClock.ts';
 import { SystemRandom } from '../adapters/systemRandom.ts';
 import { type SocketAddress, UdpSocket } from '../adapters/udpSocket.ts';
+import type { Bytes } from '../base/bytes.ts';
 import type { Instant } from '../base/time.ts';
 import { CoapEndpoint } from '../coap/endpoint.ts';
 import { DtlsEndpoint } from '../dtls/endpoint.ts';
+import type { Credential } from '../fleet/credential.ts';
 import type { Row } from '../fleet/names.ts';
 import { RegistrationIds } from '../fleet/registrationId.ts';
 import { Service } from '../service/service.ts';
@@ -54,12 +56,22 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     fakeKeySecret: keyring.fakeKeys,
     psk: {
       find(identity) {
-        const credential = store.view().credential(identity);
+        // A key that was sealed under another master key opens nothing; it is no reason to end the server.
+        const credential = credentialOf(identity);
         if (credential === undefined || credential.revokedAt !== undefined) return undefined;
         return { key: credential.key, owner: { row: credential.row, credential: credential.id } };
       },
     },
   });
+
+  function credentialOf(identity: Bytes): Credential | undefined {
+    try {
+      return store.view().credential(identity);
+    } catch (error) {
+      log.error({ msg: 'credential', error: String(error) });
+      return undefined;
+    }
+  }
 
   let stopping = false;
   let timer: NodeJS.Timeout | undefined;
