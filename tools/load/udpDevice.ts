@@ -1,0 +1,114 @@
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { isIPv6 } from 'node:net';
+import { systemNow } from '../../src/adapters/systemClock.ts';
+import { SystemRandom } from '../../src/adapters/systemRandom.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
+import { codeText } from '../../src/coap/codec/code.ts';
+import { Device, type DeviceOptions, type DeviceOut } from '../../src/device/device.ts';
+import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
+
+/** Our device on a UDP socket of its own, with promises: one thing at a time, and each rejects with a `LoadFailure`. */
+export class UdpDevice implements LoadDevice {
+  readonly #device: Device;
+  readonly #socket: Socket;
+  #timer: NodeJS.Timeout | undefined;
+  #armedFor = Number.POSITIVE_INFINITY;
+  #waiting: { resolve(): void; reject(failure: LoadFailure): void } | undefined;
+
+  private constructor(device: Device, socket: Socket) {
+    this.#device = device;
+    this.#socket = socket;
+    socket.on('message', (buffer: Buffer) => {
+      device.receive(systemNow(), new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length), this.#out);
+      this.#arm();
+    });
+    // Nobody listens there (yet): what was sent is sent again.
+    socket.on('error', () => undefined);
+  }
+
+  static async open(server: Target, dtls: DeviceOptions['dtls']): Promise<UdpDevice> {
+    const socket = createSocket(isIPv6(server.host) ? 'udp6' : 'udp4');
+    socket.connect(server.port, server.host);
+    await once(socket, 'connect');
+    return new UdpDevice(new Device({ random, ...(dtls && { dtls }) }), socket);
+  }
+
+  connect(): Promise<void> {
+    return this.#do(() => this.#device.connect(systemNow(), this.#out));
+  }
+
+  register(registration: MapContent): Promise<void> {
+    return this.#do(() => this.#device.register(systemNow(), registration, this.#out));
+  }
+
+  update(): Promise<void> {
+    return this.#do(() => this.#device.update(systemNow(), undefined, this.#out));
+  }
+
+  close(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#device.close(systemNow(), this.#out);
+    // In the next turn, so that close_notify is handed to the system first.
+    return new Promise(resolve => setImmediate(() => this.#socket.close(resolve)));
+  }
+
+  #do(start: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+      start();
+      this.#arm();
+    });
+  }
+
+  #end(failure: string | undefined): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (failure === undefined) waiting?.resolve();
+    else waiting?.reject(new LoadFailure(failure));
+  }
+
+  #arm(): void {
+    const next = this.#device.nextExpiry();
+    if (next === undefined || next >= this.#armedFor) return;
+    clearTimeout(this.#timer);
+    this.#armedFor = next;
+    this.#timer = setTimeout(() => this.#expire(), Math.max(1, next - performance.now()));
+  }
+
+  #expire(): void {
+    this.#armedFor = Number.POSITIVE_INFINITY;
+    this.#device.expire(systemNow(), this.#out);
+    this.#arm();
+  }
+
+  readonly #out: DeviceOut = {
+    transmit: (datagram: Bytes) => this.#socket.send(datagram),
+    connected: () => this.#end(undefined),
+    answered: (what, code, diagnostic) => {
+      const good = code >>> 5 === 2;
+      this.#end(good ? undefined : `${what}: ${codeText(code)}${diagnostic === '' ? '' : ` ${diagnostic}`}`);
+    },
+    failed: (what, fault) => this.#end(`${what}: ${fault}`),
+    closed: reason => this.#end(`session: ${reason}`),
+  };
+}
+
+/** What a load is made of, whoever wrote the stack under it. */
+export interface LoadDevice {
+  connect(): Promise<void>;
+  register(registration: MapContent): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Something that a device under load can meet: counted by its words, not a bug of the load. */
+export class LoadFailure extends Error {
+  override readonly name = 'LoadFailure';
+}
+
+const random = new SystemRandom();
