@@ -21,7 +21,7 @@ new Command('bench')
   .option('--warm-up <count>', 'how many before that', parseCount, 3000)
   .option('--in-flight <count>', 'how many devices at a time', parseCount, 64)
   .option('--preloaded <count>', 'how many other devices the store holds already', parseWhole, 100_000)
-  .option('--peers <count>', 'update only: how many devices take turns', parseCount, 100)
+  .option('--peers <count>', 'on open sessions: how many devices take turns', parseCount, 100)
   .addOption(
     new Option('--transport <transport>', 'by default coap for registration, else coaps').choices(['coap', 'coaps']),
   )

@@ -26,16 +26,16 @@ export interface PreparedScenario {
   end(): Promise<void>;
 }
 
-/** Devices that nobody has seen register, each for the first time. */
+/** Over plain CoAP devices that nobody has seen register; over DTLS they register again, on sessions that are open. */
 const registration: Scenario = async setting => {
-  if (setting.secure) return handshakesFirst(setting, false);
+  if (setting.secure) return onOpenSessions(setting, (device, { registration }) => device.register(registration));
   const { server, width, progress } = setting;
   const devices = await Promise.all(Array.from({ length: width }, () => open(server, undefined)));
   const free = [...devices];
   let number = 0;
   return {
     run: operations => {
-      const names = shuffledDevices(number, operations);
+      const fleet = shuffledDevices(number, operations);
       number += operations;
       return inFlight(
         operations,
@@ -43,7 +43,7 @@ const registration: Scenario = async setting => {
         async index => {
           const device = free.pop()!;
           try {
-            await device.register(names[index]!.registration);
+            await device.register(fleet[index]!.registration);
           } finally {
             free.push(device);
           }
@@ -56,64 +56,9 @@ const registration: Scenario = async setting => {
 };
 
 /** A full handshake and a registration on it, each time by another device. */
-const handshake: Scenario = setting => handshakesFirst(setting, true);
-
-/** Devices that are registered extend their lifetime, each time another one. */
-const update: Scenario = async ({ server, secure, data, width, peers, progress }) => {
-  const fleet = Array.from({ length: peers }, (_, number) => simulatedDevice('bench', number));
-  if (secure) await addCredentials(data, fleet);
-  const devices: UdpDevice[] = [];
-  const prepared = await inFlight(peers, width, async index => {
-    const device = await open(server, secure ? fleet[index] : undefined);
-    devices.push(device);
-    await device.connect();
-    await device.register(fleet[index]!.registration);
-  });
-  if (prepared.failed > 0) throw new Error(`not all devices registered: ${[...prepared.failures.keys()].join(', ')}`);
-  const order = shuffled(devices, below);
-  let next = 0;
-  return {
-    run: operations =>
-      inFlight(
-        operations,
-        // A device asks one thing at a time.
-        Math.min(width, peers),
-        () => order[next++ % order.length]!.update(),
-        progress,
-      ),
-    end: () => closeAll(devices),
-  };
-};
-
-export const scenarios: Readonly<Record<string, Scenario>> = { registration, handshake, update };
-
-/** With `measured`, the handshake is part of the operation; without, all sessions are there before. */
-async function handshakesFirst(setting: Setting, measured: boolean): Promise<PreparedScenario> {
-  const { server, data, operations, width, progress } = setting;
+const handshake: Scenario = async ({ server, data, operations, width, progress }) => {
   const fleet = shuffledDevices(0, operations);
   await addCredentials(data, fleet);
-  const devices: UdpDevice[] = [];
-  const connected = async (index: number): Promise<UdpDevice> => {
-    const device = await open(server, fleet[index]!);
-    devices.push(device);
-    await device.connect();
-    return device;
-  };
-  if (!measured) {
-    const all: UdpDevice[] = [];
-    await inFlight(operations, width, async index => {
-      all[index] = await connected(index);
-    });
-    let next = 0;
-    return {
-      run: count => {
-        const first = next;
-        next += count;
-        return inFlight(count, width, i => all[first + i]!.register(fleet[first + i]!.registration), progress);
-      },
-      end: () => closeAll(devices),
-    };
-  }
   let next = 0;
   return {
     run: count => {
@@ -123,15 +68,58 @@ async function handshakesFirst(setting: Setting, measured: boolean): Promise<Pre
         count,
         width,
         async i => {
-          const device = await connected(first + i);
-          await device.register(fleet[first + i]!.registration);
+          const simulated = fleet[first + i]!;
+          const device = await open(server, simulated);
+          try {
+            await device.connect();
+            await device.register(simulated.registration);
+          } finally {
+            await device.vanish();
+          }
         },
         progress,
       );
     },
+    end: async () => undefined,
+  };
+};
+
+/** Devices that are registered extend their lifetime, each time another one. */
+const update: Scenario = setting => onOpenSessions(setting, device => device.update());
+
+/** Connects and registers `peers` devices, which then take turns. */
+async function onOpenSessions(
+  { server, secure, data, width, peers, progress }: Setting,
+  operation: (device: UdpDevice, simulated: SimulatedDevice) => Promise<void>,
+): Promise<PreparedScenario> {
+  const fleet = shuffledDevices(0, peers);
+  if (secure) await addCredentials(data, fleet);
+  const devices: UdpDevice[] = [];
+  const prepared = await inFlight(peers, width, async index => {
+    const device = await open(server, secure ? fleet[index] : undefined);
+    devices[index] = device;
+    await device.connect();
+    await device.register(fleet[index]!.registration);
+  });
+  if (prepared.failed > 0) throw new Error(`not all devices registered: ${[...prepared.failures.keys()].join(', ')}`);
+  let next = 0;
+  return {
+    run: operations =>
+      inFlight(
+        operations,
+        // A device asks one thing at a time.
+        Math.min(width, peers),
+        () => {
+          const turn = next++ % peers;
+          return operation(devices[turn]!, fleet[turn]!);
+        },
+        progress,
+      ),
     end: () => closeAll(devices),
   };
 }
+
+export const scenarios: Readonly<Record<string, Scenario>> = { registration, handshake, update };
 
 function open(server: ServerProcess, device: SimulatedDevice | undefined): Promise<UdpDevice> {
   const target: Target = device === undefined ? server.coap : server.coaps;

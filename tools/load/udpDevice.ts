@@ -53,6 +53,12 @@ export class UdpDevice implements LoadDevice {
     return new Promise(resolve => setImmediate(() => this.#socket.close(resolve)));
   }
 
+  /** Is gone without a word, like a device whose battery ends. */
+  vanish(): Promise<void> {
+    clearTimeout(this.#timer);
+    return new Promise(resolve => this.#socket.close(resolve));
+  }
+
   #do(start: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
