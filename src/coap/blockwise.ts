@@ -1,4 +1,5 @@
 import { type Bytes, concatBytes, toHex } from '../base/bytes.ts';
+import { FifoMap } from '../base/fifoMap.ts';
 import type { Peer } from '../base/peer.ts';
 import { after, type Instant, type Milliseconds } from '../base/time.ts';
 import { type Block, type BlockSize, decodeBlock, encodeBlock } from './codec/block.ts';
@@ -15,7 +16,7 @@ export class BodyAssembly {
   readonly #capacity: number;
   readonly #lifetime: Milliseconds;
   // In the order of the last block, oldest first.
-  readonly #partial = new Map<string, Partial>();
+  readonly #partial = new FifoMap<string, Partial>();
 
   constructor(maxBody: number, capacity: number, lifetime: Milliseconds) {
     this.#maxBody = maxBody;
@@ -60,15 +61,14 @@ export class BodyAssembly {
   }
 
   expire(now: Instant): void {
-    for (const [key, partial] of this.#partial) {
-      if (partial.until > now) return;
-      this.#partial.delete(key);
+    for (let oldest = this.#partial.oldest(); oldest !== undefined && oldest.until <= now; ) {
+      this.#dropOldest();
+      oldest = this.#partial.oldest();
     }
   }
 
   nextExpiry(): Instant | undefined {
-    for (const partial of this.#partial.values()) return partial.until;
-    return undefined;
+    return this.#partial.oldest()?.until;
   }
 
   /** 4.13 with the longest body we take (RFC 7959 §2.9.3). */
@@ -77,10 +77,8 @@ export class BodyAssembly {
   }
 
   #dropOldest(): void {
-    for (const key of this.#partial.keys()) {
-      this.#partial.delete(key);
-      return;
-    }
+    const key = this.#partial.oldestKey();
+    if (key !== undefined) this.#partial.delete(key);
   }
 }
 

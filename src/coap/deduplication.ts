@@ -1,4 +1,5 @@
 import type { Bytes } from '../base/bytes.ts';
+import { FifoMap } from '../base/fifoMap.ts';
 import type { Peer } from '../base/peer.ts';
 import { after, type Instant, type Milliseconds } from '../base/time.ts';
 
@@ -10,8 +11,8 @@ export class Deduplication {
   readonly #lifetime: Milliseconds;
   readonly #capacity: number;
   // Both in the order of arrival, which is the order of expiry, so that no heap is needed.
-  readonly #kept = new Map<number, Entry>();
-  readonly #forgettable = new Map<number, Entry>();
+  readonly #kept = new FifoMap<number, Entry>();
+  readonly #forgettable = new FifoMap<number, Entry>();
 
   constructor(lifetime: Milliseconds, capacity: number) {
     this.#lifetime = lifetime;
@@ -47,12 +48,7 @@ export class Deduplication {
     entry.answer = answer;
     if (!forgettable) return;
     this.#kept.delete(key);
-    if (this.#forgettable.size >= this.#capacity) {
-      for (const oldest of this.#forgettable.keys()) {
-        this.#forgettable.delete(oldest);
-        break;
-      }
-    }
+    if (this.#forgettable.size >= this.#capacity) this.#forgettable.delete(this.#forgettable.oldestKey()!);
     this.#forgettable.set(key, entry);
   }
 
@@ -62,8 +58,8 @@ export class Deduplication {
   }
 
   nextExpiry(): Instant | undefined {
-    const kept = firstOf(this.#kept)?.until;
-    const forgettable = firstOf(this.#forgettable)?.until;
+    const kept = this.#kept.oldest()?.until;
+    const forgettable = this.#forgettable.oldest()?.until;
     if (kept === undefined) return forgettable;
     return forgettable === undefined || kept < forgettable ? kept : forgettable;
   }
@@ -79,14 +75,8 @@ export function keyOf(peer: Peer, messageId: number): number {
   return peer * 0x1_0000 + messageId;
 }
 
-function expireFrom(entries: Map<number, Entry>, now: Instant): void {
-  for (const [key, entry] of entries) {
-    if (entry.until > now) return;
-    entries.delete(key);
+function expireFrom(entries: FifoMap<number, Entry>, now: Instant): void {
+  for (let oldest = entries.oldest(); oldest !== undefined && oldest.until <= now; oldest = entries.oldest()) {
+    entries.delete(entries.oldestKey()!);
   }
-}
-
-function firstOf(entries: Map<number, Entry>): Entry | undefined {
-  for (const entry of entries.values()) return entry;
-  return undefined;
 }

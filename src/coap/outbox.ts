@@ -1,5 +1,6 @@
 import type { Bytes } from '../base/bytes.ts';
 import { Deadlines } from '../base/deadlines.ts';
+import { FifoMap } from '../base/fifoMap.ts';
 import type { Peer } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
 import { after, type Instant, type Milliseconds } from '../base/time.ts';
@@ -18,7 +19,7 @@ export class Outbox<Subject> {
   /** When to send a message again if nothing has come back. Doubles each time (RFC 7252 §4.2). */
   readonly #retransmissions = new Deadlines<number>();
   // The next message ID for each peer, in the order of last use, until a used one cannot come back any more.
-  readonly #nextIds = new Map<Peer, { id: number; until: Instant }>();
+  readonly #nextIds = new FifoMap<Peer, { id: number; until: Instant }>();
 
   constructor(parameters: TransmissionParameters, random: RandomSource, idLifetime: Milliseconds) {
     this.#parameters = parameters;
@@ -34,7 +35,6 @@ export class Outbox<Subject> {
   nextMessageId(now: Instant, peer: Peer): number {
     const used = this.#nextIds.get(peer);
     const id = used === undefined ? Math.floor(this.#random.fraction() * 0x1_0000) : used.id;
-    if (used !== undefined) this.#nextIds.delete(peer);
     this.#nextIds.set(peer, { id: (id + 1) & 0xffff, until: after(now, this.#idLifetime) });
     return id;
   }
@@ -70,16 +70,15 @@ export class Outbox<Subject> {
       this.#retransmissions.set(key, after(now, waiting.timeout));
       transmit(waiting.peer, waiting.message);
     }
-    for (const [peer, used] of this.#nextIds) {
-      if (used.until > now) break;
-      this.#nextIds.delete(peer);
+    for (let used = this.#nextIds.oldest(); used !== undefined && used.until <= now; used = this.#nextIds.oldest()) {
+      this.#nextIds.delete(this.#nextIds.oldestKey()!);
     }
   }
 
   nextExpiry(): Instant | undefined {
     const next = this.#retransmissions.next();
-    for (const used of this.#nextIds.values()) return next === undefined || used.until < next ? used.until : next;
-    return next;
+    const forgets = this.#nextIds.oldest()?.until;
+    return next === undefined || (forgets !== undefined && forgets < next) ? forgets : next;
   }
 }
 
