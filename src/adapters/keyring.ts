@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
 import { chmod, open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Bytes, fromHex } from '../base/bytes.ts';
@@ -15,16 +15,20 @@ export class OperatorError extends Error {
 export class Keyring {
   readonly registrationIds: Bytes;
   readonly fakeKeys: Bytes;
+  /** Tells one master key from another; says nothing about the key itself. */
+  readonly check: Bytes;
   readonly #sealing: Bytes;
 
   private constructor(master: Bytes) {
     this.registrationIds = derive(master, 'registration ids');
     this.fakeKeys = derive(master, 'keys of unknown identities');
+    this.check = derive(master, 'check');
     this.#sealing = derive(master, 'sealed credentials');
   }
 
-  static async open(directory: string, environment: NodeJS.ProcessEnv = process.env): Promise<Keyring> {
-    const given = environment[variable];
+  /** Makes a master key if there is none and `mayCreate`; else that is an `OperatorError`. */
+  static async open(directory: string, mayCreate: boolean): Promise<Keyring> {
+    const given = process.env[variable];
     if (given !== undefined && given !== '') {
       const master = fromHex(given);
       if (master?.length !== masterKeyLength) {
@@ -32,7 +36,9 @@ export class Keyring {
       }
       return new Keyring(master);
     }
-    return new Keyring(await readOrCreate(join(directory, fileName)));
+    const path = join(directory, fileName);
+    if (mayCreate) await createUnlessThere(path);
+    return new Keyring(await read(path));
   }
 
   /** Seals a secret (AES-256-GCM); it opens only together with the same `context`. */
@@ -60,22 +66,33 @@ export class Keyring {
   }
 }
 
-async function readOrCreate(path: string): Promise<Bytes> {
+/** In constant time for secrets of one length. */
+export function sameSecret(a: Bytes, b: Bytes): boolean {
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+async function createUnlessThere(path: string): Promise<void> {
   try {
     const file = await open(path, 'wx', 0o600);
     try {
-      const master = randomBytes(masterKeyLength);
-      await file.writeFile(`${master.toString('hex')}\n`);
+      await file.writeFile(`${randomBytes(masterKeyLength).toString('hex')}\n`);
       await file.sync();
       await chmod(path, 0o600);
-      return master;
     } finally {
       await file.close();
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
-  const { mode } = await stat(path);
+}
+
+async function read(path: string): Promise<Bytes> {
+  const { mode } = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+    throw new OperatorError(
+      `${path} is missing, and without it no device's key can be read: restore it from a backup, or set ${variable}`,
+    );
+  });
   if ((mode & 0o077) !== 0) {
     throw new OperatorError(`${path} can be read by others. It seals every device's key: run chmod 600 ${path}`);
   }
@@ -83,8 +100,9 @@ async function readOrCreate(path: string): Promise<Bytes> {
     const master = fromHex((await readFile(path, 'utf8')).trim());
     if (master?.length === masterKeyLength) return master;
     // Another process may be writing it at this moment.
-    if (attempt === 20)
+    if (attempt === 20) {
       throw new OperatorError(`${path} does not hold 64 hexadecimal digits: restore it from a backup`);
+    }
     await new Promise(resolve => setTimeout(resolve, 25));
   }
 }

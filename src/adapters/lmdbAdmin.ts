@@ -4,7 +4,7 @@ import { maxIdentityBytes, maxKeyBytes } from '../fleet/credential.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { FleetEvent } from '../fleet/event.ts';
 import type { CredentialId, EndpointName, Row, Sector } from '../fleet/names.ts';
-import { type Keyring, OperatorError } from './keyring.ts';
+import { type Keyring, OperatorError, sameSecret } from './keyring.ts';
 import { type Environment, lastSequence, readMeta, writeMeta } from './lmdbEnvironment.ts';
 import {
   decodeCredential,
@@ -34,15 +34,17 @@ export class Administration {
     this.#keyring = keyring;
   }
 
-  /** Adds credentials, all or none of those that are well-formed; returns what became of each. */
-  async add(wall: WallTime, wanted: readonly NewCredential[]): Promise<readonly ('added' | 'identity-taken')[]> {
+  /** Adds credentials in one transaction; returns what became of each. */
+  async add(wall: WallTime, wanted: readonly NewCredential[]): Promise<readonly AddResult[]> {
     const environment = this.#environment;
     const sealed = wanted.map(({ key, identity }) => this.#keyring.seal(key, identity));
     const written = environment.root.transaction(() => {
       let sequence = lastSequence(environment);
       let nextId = readMeta(environment, 'nextCredential') ?? 1;
       const results = wanted.map((credential, i) => {
-        if (environment.credentials.get(credential.identity) !== undefined) return 'identity-taken';
+        const present = environment.credentials.get(credential.identity);
+        if (present !== undefined)
+          return this.#isSame(credential, decodeCredential(present)) ? 'unchanged' : 'identity-taken';
         const row = this.#rowFor(credential);
         const stored: SealedCredential = {
           id: nextId++ as CredentialId,
@@ -58,7 +60,7 @@ export class Administration {
         return 'added';
       });
       void writeMeta(environment, 'nextCredential', nextId);
-      return results as ('added' | 'identity-taken')[];
+      return results as AddResult[];
     });
     const { flushed } = environment.root;
     const results = await written;
@@ -164,11 +166,25 @@ export class Administration {
     return row;
   }
 
+  #isSame(wanted: NewCredential, present: SealedCredential): boolean {
+    const key = this.#keyring.open(present.sealedKey, wanted.identity);
+    return (
+      present.revokedAt === undefined &&
+      present.endpoint === wanted.endpoint &&
+      present.sector === wanted.sector &&
+      key !== undefined &&
+      sameSecret(key, wanted.key)
+    );
+  }
+
   #name(endpoint: EndpointName, sector: Sector | undefined): NameEntry | undefined {
     const bytes = this.#environment.names.get(nameKey(endpoint, sector));
     return bytes === undefined ? undefined : decodeName(bytes);
   }
 }
+
+/** `unchanged`: this very credential was there. `identity-taken`: another one has this identity, perhaps a revoked one. */
+export type AddResult = 'added' | 'unchanged' | 'identity-taken';
 
 export interface NewCredential {
   readonly endpoint: EndpointName;

@@ -25,6 +25,8 @@ export interface Meta {
   /** When the server was last known to run. */
   readonly alive: number;
   readonly outages: readonly Outage[];
+  /** Of the master key that secrets are sealed under. */
+  readonly masterKeyCheck: Bytes;
 }
 
 /** Opens a data directory, making it if `create`; only its owner can look into it. */

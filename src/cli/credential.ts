@@ -1,42 +1,76 @@
 import { randomBytes } from 'node:crypto';
 import { Command } from 'commander';
 import { OperatorError } from '../adapters/keyring.ts';
-import { checkCredential } from '../adapters/lmdbAdmin.ts';
-import { type Bytes, fromHex, textOf, toHex, utf8 } from '../base/bytes.ts';
+import { checkCredential, type ShownCredential } from '../adapters/lmdbAdmin.ts';
+import { type Bytes, toHex } from '../base/bytes.ts';
 import type { WallTime } from '../base/time.ts';
-import { type EndpointName, parseEndpointName } from '../fleet/names.ts';
-import { fail, printJson, printTable } from './output.ts';
+import { importCredentials } from './credentialImport.ts';
+import {
+  type CommonOptions,
+  endpointName,
+  examples,
+  identityBytes,
+  identityText,
+  keyBytes,
+  wholeNumber,
+  withCommonOptions,
+} from './options.ts';
+import { fail, printJson, printPages, printTable } from './output.ts';
 import { withStore } from './store.ts';
 
 export function credentialCommand(): Command {
   const command = new Command('credential').description('Pre-shared keys: who may register under which endpoint name');
-  common(command.command('add <endpoint>'))
+  withCommonOptions(command.command('add <endpoint>'))
     .description('Add a credential; without --key a random one is made and printed, once')
     .option('--identity <text>', 'PSK identity, as text or hex:…; by default the endpoint name')
     .option('--key <hex>', '1 to 64 bytes in hexadecimal')
+    .addHelpText(
+      'after',
+      examples('rollcall credential add node-1', 'rollcall credential add node-1 --identity hex:0badcafe --key "$KEY"'),
+    )
     .action((endpoint: string, options: AddOptions) => add(endpoint, options).catch(fail));
-  common(command.command('revoke <endpoint>'))
+  withCommonOptions(command.command('import <file>'))
+    .description('Add credentials from lines of JSON, {"endpoint": …, "identity": …, "key": …}; - reads standard input')
+    .addHelpText(
+      'after',
+      examples('rollcall credential import keys.ndjson', 'zcat keys.gz | rollcall credential import -'),
+    )
+    .action((file: string, options: CommonOptions) => importFile(file, options).catch(fail));
+  withCommonOptions(command.command('list'))
+    .description('List credentials, without their keys')
+    .option('--limit <count>', 'at most so many', wholeNumber)
+    .addHelpText('after', examples('rollcall credential list --limit 20'))
+    .action((options: ListOptions) => list(options).catch(fail));
+  withCommonOptions(command.command('show <endpoint>'))
+    .description('Show the credentials of an endpoint name, without their keys')
+    .addHelpText('after', examples('rollcall credential show node-1 --json'))
+    .action((endpoint: string, options: CommonOptions) => show(endpoint, options).catch(fail));
+  withCommonOptions(command.command('revoke <endpoint>'))
     .description('Revoke the credentials of an endpoint name; they open nothing from then on')
     .option('--identity <text>', 'only the one with this identity')
+    .addHelpText('after', examples('rollcall credential revoke node-1'))
     .action((endpoint: string, options: AddOptions) => revoke(endpoint, options).catch(fail));
-  common(command.command('list'))
-    .description('List credentials, without their keys')
-    .action((options: CommonOptions) => list(options).catch(fail));
   return command;
 }
 
 async function add(name: string, options: AddOptions): Promise<void> {
   const endpoint = endpointName(name);
   const identity = identityBytes(options.identity ?? name);
-  const key = options.key === undefined ? new Uint8Array(randomBytes(16)) : fromHex(options.key);
-  if (key === undefined) throw new OperatorError('--key must be hexadecimal, for example from: openssl rand -hex 16');
+  const key = options.key === undefined ? new Uint8Array(randomBytes(16)) : keyBytes(options.key);
   checkCredential({ identity, key });
-  await withStore(options.data, async administration => {
-    const [result] = await administration.add(Date.now() as WallTime, [{ endpoint, sector: undefined, identity, key }]);
-    if (result === 'identity-taken') {
-      throw new OperatorError(`identity ${identityText(identity)} exists already: choose another one with --identity`);
-    }
-  });
+  await withStore(
+    options.data,
+    async administration => {
+      const wanted = { endpoint, sector: undefined, identity, key };
+      const [result] = await administration.add(Date.now() as WallTime, [wanted]);
+      if (result !== 'added') {
+        throw new OperatorError(
+          `identity ${identityText(identity)} exists already: choose another one with --identity`,
+        );
+      }
+    },
+    true,
+  );
   // A key that the operator gave is known to him; a random one is shown here and never again.
   const shown = options.key === undefined ? { key: toHex(key) } : {};
   if (options.json) return printJson({ endpoint, identity: identityText(identity), ...shown });
@@ -45,6 +79,19 @@ async function add(name: string, options: AddOptions): Promise<void> {
     ['identity', identityText(identity)],
     ...(options.key === undefined ? [['key', `${toHex(key)}   (shown once)`]] : []),
   ]);
+}
+
+async function importFile(file: string, options: CommonOptions): Promise<void> {
+  const result = await withStore(options.data, administration => importCredentials(administration, file), true);
+  if (result.bad > 0) process.exitCode = 1;
+  if (options.json) return printJson(result);
+  printTable([
+    ['added', String(result.added)],
+    ['unchanged', String(result.unchanged)],
+    ['bad lines', String(result.bad)],
+  ]);
+  for (const { line, reason } of result.badLines) process.stderr.write(`line ${line}: ${reason}\n`);
+  if (result.bad > result.badLines.length) process.stderr.write(`… and ${result.bad - result.badLines.length} more\n`);
 }
 
 async function revoke(name: string, options: AddOptions): Promise<void> {
@@ -58,40 +105,50 @@ async function revoke(name: string, options: AddOptions): Promise<void> {
   process.stdout.write(`${revoked} revoked\n`);
 }
 
-async function list(options: CommonOptions): Promise<void> {
+async function list(options: ListOptions): Promise<void> {
   await withStore(options.data, async administration => {
-    const rows: { identity: string; endpoint: string; createdAt: string; revokedAt?: string }[] = [];
-    let after: Bytes | undefined;
-    for (;;) {
-      const page = administration.credentials(after, 1000);
-      for (const { identity, endpoint, createdAt, revokedAt } of page) {
-        rows.push({
-          identity: identityText(identity),
-          endpoint,
-          createdAt: new Date(createdAt).toISOString(),
-          ...(revokedAt === undefined ? {} : { revokedAt: new Date(revokedAt).toISOString() }),
-        });
+    const pages = function* (): Iterable<CredentialRow[]> {
+      let left = options.limit ?? Number.POSITIVE_INFINITY;
+      let after: Bytes | undefined;
+      while (left > 0) {
+        const page = administration.credentials(after, Math.min(pageLength, left));
+        yield page.map(credentialRow);
+        if (page.length < pageLength) return;
+        left -= page.length;
+        after = page.at(-1)!.identity;
       }
-      if (page.length < 1000) break;
-      after = page.at(-1)!.identity;
-    }
-    if (options.json) return printJson(rows);
-    printTable([
-      ['IDENTITY', 'ENDPOINT', 'CREATED', 'REVOKED'],
-      ...rows.map(row => [row.identity, row.endpoint, row.createdAt, row.revokedAt ?? '']),
-    ]);
+    };
+    await printPages(pages(), options.json, columns);
   });
 }
 
-export function common(command: Command): Command {
-  return command
-    .option('--data <dir>', 'where the store is', './data')
-    .option('--json', 'print one JSON document', false);
+async function show(name: string, options: CommonOptions): Promise<void> {
+  const endpoint = endpointName(name);
+  await withStore(options.data, async administration => {
+    const found = administration
+      .identitiesOf(endpoint, undefined)
+      .map(identity => administration.credential(identity))
+      .filter(credential => credential !== undefined)
+      .map(credentialRow);
+    if (found.length === 0) throw new OperatorError(`${endpoint} has no credential: see rollcall credential list`);
+    await printPages([found], options.json, columns);
+  });
 }
 
-export interface CommonOptions {
-  readonly data: string;
-  readonly json: boolean;
+function credentialRow({ identity, endpoint, createdAt, revokedAt }: ShownCredential): CredentialRow {
+  return {
+    identity: identityText(identity),
+    endpoint,
+    createdAt: new Date(createdAt).toISOString(),
+    ...(revokedAt === undefined ? {} : { revokedAt: new Date(revokedAt).toISOString() }),
+  };
+}
+
+interface CredentialRow {
+  readonly identity: string;
+  readonly endpoint: string;
+  readonly createdAt: string;
+  readonly revokedAt?: string;
 }
 
 interface AddOptions extends CommonOptions {
@@ -99,20 +156,14 @@ interface AddOptions extends CommonOptions {
   readonly key?: string;
 }
 
-export function endpointName(text: string): EndpointName {
-  const name = parseEndpointName(text);
-  if (name === undefined) throw new OperatorError('an endpoint name has 1 to 63 bytes and no control characters');
-  return name;
+interface ListOptions extends CommonOptions {
+  readonly limit?: number;
 }
 
-function identityBytes(text: string): Bytes {
-  if (!text.startsWith('hex:')) return utf8(text);
-  const bytes = fromHex(text.slice(4));
-  if (bytes === undefined) throw new OperatorError('after hex: an identity is written in hexadecimal');
-  return bytes;
-}
-
-function identityText(identity: Bytes): string {
-  const text = textOf(identity);
-  return text === undefined || /\p{Control}/u.test(text) ? `hex:${toHex(identity)}` : text;
-}
+const columns: Record<string, (row: CredentialRow) => string> = {
+  IDENTITY: row => row.identity,
+  ENDPOINT: row => row.endpoint,
+  CREATED: row => row.createdAt,
+  REVOKED: row => row.revokedAt ?? '',
+};
+const pageLength = 1000;

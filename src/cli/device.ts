@@ -1,6 +1,6 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { OperatorError } from '../adapters/keyring.ts';
-import { readMeta } from '../adapters/lmdbEnvironment.ts';
+import { type Environment, readMeta } from '../adapters/lmdbEnvironment.ts';
 import { readDevices } from '../adapters/lmdbStore.ts';
 import { BlockPermutation } from '../adapters/registrationIds.ts';
 import type { WallTime } from '../base/time.ts';
@@ -8,45 +8,54 @@ import { type DeviceView, deviceView } from '../fleet/deviceView.ts';
 import type { Row } from '../fleet/names.ts';
 import { defaultGrace, type FleetRules, forget } from '../fleet/registration.ts';
 import { RegistrationIds } from '../fleet/registrationId.ts';
-import { type CommonOptions, common, endpointName } from './credential.ts';
-import { fail, printJson, printTable } from './output.ts';
+import { type CommonOptions, endpointName, examples, wholeNumber, withCommonOptions } from './options.ts';
+import { fail, printJson, printPages, printTable } from './output.ts';
 import { withStore } from './store.ts';
 
 export function deviceCommand(): Command {
   const command = new Command('device').description('Devices: what the registry knows');
-  common(command.command('list'))
-    .description('List devices')
-    .action((options: CommonOptions) => list(options).catch(fail));
-  common(command.command('show <endpoint>'))
+  withCommonOptions(command.command('list'))
+    .description('List devices, in the order in which their names were first seen')
+    .option('--limit <count>', 'at most so many', wholeNumber)
+    .addOption(new Option('--state <state>', 'only devices in this state').choices(['registered', 'lapsed', 'none']))
+    .addHelpText(
+      'after',
+      examples('rollcall device list --state registered', 'rollcall device list --json | jq length'),
+    )
+    .action((options: ListOptions) => list(options).catch(fail));
+  withCommonOptions(command.command('show <endpoint>'))
     .description('Show one device')
+    .addHelpText('after', examples('rollcall device show node-1', 'rollcall device show node-1 --json'))
     .action((endpoint: string, options: CommonOptions) => show(endpoint, options).catch(fail));
-  common(command.command('forget <endpoint>'))
-    .description('Remove a registration; its credential stays')
+  withCommonOptions(command.command('forget <endpoint>'))
+    .description('Remove a registration; its credential stays, so the device can register again')
+    .addHelpText('after', examples('rollcall device forget node-1'))
     .action((endpoint: string, options: CommonOptions) => remove(endpoint, options).catch(fail));
   return command;
 }
 
-async function list(options: CommonOptions): Promise<void> {
+async function list(options: ListOptions): Promise<void> {
   await withStore(options.data, async (_administration, environment, keyring) => {
     const rules = rulesOf(keyring.registrationIds, readMeta(environment, 'outages') ?? []);
-    const devices: DeviceView[] = [];
-    for (let from = 1 as Row; ; ) {
-      const page = readDevices(environment, from, 1000);
-      for (const record of page) devices.push(deviceView(record, rules, Date.now() as WallTime));
-      if (page.length < 1000) break;
-      from = (page.at(-1)!.row + 1) as Row;
-    }
-    if (options.json) return printJson(devices);
-    printTable([
-      ['ENDPOINT', 'STATE', 'ADDRESS', 'EXPIRES'],
-      ...devices.map(device => [
-        device.endpoint,
-        device.state,
-        device.address === undefined ? '' : `${device.transport}://${device.address}:${device.port}`,
-        device.expires ?? '',
-      ]),
-    ]);
+    await printPages(devicePages(environment, rules, options), options.json, columns);
   });
+}
+
+function* devicePages(
+  environment: Environment,
+  rules: FleetRules,
+  { state, limit = Number.POSITIVE_INFINITY }: ListOptions,
+): Iterable<DeviceView[]> {
+  let left = limit;
+  for (let from = 1 as Row; left > 0; ) {
+    const records = readDevices(environment, from, pageLength);
+    const views = records.map(record => deviceView(record, rules, Date.now() as WallTime));
+    const page = views.filter(view => state === undefined || view.state === state).slice(0, left);
+    left -= page.length;
+    yield page;
+    if (records.length < pageLength) return;
+    from = (records.at(-1)!.row + 1) as Row;
+  }
 }
 
 async function show(name: string, options: CommonOptions): Promise<void> {
@@ -89,4 +98,21 @@ function rulesOf(secret: Uint8Array, outages: FleetRules['outages']): FleetRules
 
 function unknown(endpoint: string): OperatorError {
   return new OperatorError(`no device ${endpoint}: see rollcall device list`);
+}
+
+interface ListOptions extends CommonOptions {
+  readonly limit?: number;
+  readonly state?: DeviceView['state'];
+}
+
+const columns: Record<string, (device: DeviceView) => string> = {
+  ENDPOINT: device => device.endpoint,
+  STATE: device => device.state,
+  ADDRESS: device => (device.address === undefined ? '' : addressText(device)),
+  EXPIRES: device => device.expires ?? '',
+};
+const pageLength = 1000;
+
+function addressText({ transport, address, port }: DeviceView): string {
+  return `${transport}://${address!.includes(':') ? `[${address}]` : address}:${port}`;
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { OperatorError } from '../adapters/keyring.ts';
 
 /** One JSON document on stdout. */
@@ -7,16 +8,33 @@ export function printJson(value: unknown): void {
 
 /** Rows with aligned columns. */
 export function printTable(rows: readonly (readonly string[])[]): void {
-  const widths: number[] = [];
-  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
-  for (const row of rows) {
-    process.stdout.write(
-      `${row
-        .map((cell, i) => cell.padEnd(widths[i]!))
-        .join('  ')
-        .trimEnd()}\n`,
-    );
+  const widths = widen([], rows);
+  process.stdout.write(rows.map(row => aligned(row, widths)).join(''));
+}
+
+/**
+ * A long list, a page at a time: one JSON array, or a table whose columns are as wide as its widest page so far. Waits
+ * for whoever reads it, so that a million lines take no memory.
+ */
+export async function printPages<Row>(
+  pages: Iterable<readonly Row[]>,
+  json: boolean,
+  columns: Readonly<Record<string, (row: Row) => string>>,
+): Promise<void> {
+  let widths: number[] = [];
+  let separator = '[';
+  let heading = [Object.keys(columns)];
+  for (const page of pages) {
+    if (!json) {
+      const rows = page.map(row => Object.values(columns).map(cell => cell(row)));
+      widths = await writeRows([...heading, ...rows], widths);
+      heading = [];
+    } else if (page.length > 0) {
+      await write(separator + page.map(row => JSON.stringify(row)).join(','));
+      separator = ',';
+    }
   }
+  if (json) await write(separator === '[' ? '[]\n' : ']\n');
 }
 
 /** Says what went wrong, and a stack only for what is our own fault. */
@@ -24,4 +42,27 @@ export function fail(error: unknown): never {
   const known = error instanceof OperatorError;
   process.stderr.write(`rollcall: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
   process.exit(1);
+}
+
+async function writeRows(rows: readonly (readonly string[])[], before: readonly number[]): Promise<number[]> {
+  const widths = widen(before, rows);
+  await write(rows.map(row => aligned(row, widths)).join(''));
+  return widths;
+}
+
+async function write(text: string): Promise<void> {
+  if (!process.stdout.write(text)) await once(process.stdout, 'drain');
+}
+
+function widen(widths: readonly number[], rows: readonly (readonly string[])[]): number[] {
+  const wider = [...widths];
+  for (const row of rows) for (const [i, cell] of row.entries()) wider[i] = Math.max(wider[i] ?? 0, cell.length);
+  return wider;
+}
+
+function aligned(row: readonly string[], widths: readonly number[]): string {
+  return `${row
+    .map((cell, i) => cell.padEnd(widths[i]!))
+    .join('  ')
+    .trimEnd()}\n`;
 }

@@ -1,7 +1,6 @@
 import type { Logger } from 'pino';
+import { openDataDirectory } from '../adapters/dataDirectory.ts';
 import { DirectoryLock } from '../adapters/directoryLock.ts';
-import { Keyring } from '../adapters/keyring.ts';
-import { openEnvironment } from '../adapters/lmdbEnvironment.ts';
 import { LmdbStore } from '../adapters/lmdbStore.ts';
 import { BlockPermutation } from '../adapters/registrationIds.ts';
 import { systemNow } from '../adapters/systemClock.ts';
@@ -38,9 +37,8 @@ export interface RunningServer {
 /** Puts the parts together and opens the sockets last, when everything behind them is ready. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { log } = options;
-  const environment = await openEnvironment(options.data, true);
+  const { environment, keyring } = await openDataDirectory(options.data, true);
   const lock = await DirectoryLock.take(options.data);
-  const keyring = await Keyring.open(options.data);
   const store = await LmdbStore.open(environment, keyring, error => log.error({ msg: 'store', error: String(error) }));
   const now = systemNow();
   const outages = await store.started(now.wall);

@@ -1,6 +1,5 @@
-import { Keyring } from '../../src/adapters/keyring.ts';
+import { openDataDirectory } from '../../src/adapters/dataDirectory.ts';
 import { Administration } from '../../src/adapters/lmdbAdmin.ts';
-import { openEnvironment } from '../../src/adapters/lmdbEnvironment.ts';
 import { LmdbStore } from '../../src/adapters/lmdbStore.ts';
 import { BlockPermutation } from '../../src/adapters/registrationIds.ts';
 import type { WallTime } from '../../src/base/time.ts';
@@ -22,8 +21,7 @@ export async function preload(
   secure: boolean,
   progress: (done: number) => void,
 ): Promise<void> {
-  const environment = await openEnvironment(data, true);
-  const keyring = await Keyring.open(data);
+  const { environment, keyring } = await openDataDirectory(data, true);
   const administration = new Administration(environment, keyring);
   const store = await LmdbStore.open(environment, keyring, error => {
     throw error;

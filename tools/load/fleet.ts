@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import { Keyring } from '../../src/adapters/keyring.ts';
+import { openDataDirectory } from '../../src/adapters/dataDirectory.ts';
 import { Administration } from '../../src/adapters/lmdbAdmin.ts';
-import { type Environment, openEnvironment } from '../../src/adapters/lmdbEnvironment.ts';
 import { type Bytes, utf8 } from '../../src/base/bytes.ts';
 import type { WallTime } from '../../src/base/time.ts';
 import type { EndpointName } from '../../src/fleet/names.ts';
@@ -50,9 +49,9 @@ export async function addCredentials(
   devices: Iterable<SimulatedDevice>,
   progress?: (added: number) => void,
 ): Promise<void> {
-  const environment = await openEnvironment(data, false);
+  const { environment, keyring } = await openDataDirectory(data, false);
   try {
-    const administration = new Administration(environment, await Keyring.open(data));
+    const administration = new Administration(environment, keyring);
     let added = 0;
     let batch: SimulatedDevice[] = [];
     const flush = async () => {
@@ -67,7 +66,7 @@ export async function addCredentials(
     }
     if (batch.length > 0) await flush();
   } finally {
-    await closeEnvironment(environment);
+    await environment.root.close();
   }
 }
 
@@ -81,10 +80,6 @@ export async function addBatch(administration: Administration, devices: readonly
       key,
     })),
   );
-}
-
-function closeEnvironment({ root }: Environment): Promise<void> {
-  return root.close();
 }
 
 const batchLength = 1000;

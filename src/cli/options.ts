@@ -1,0 +1,52 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { OperatorError } from '../adapters/keyring.ts';
+import { type Bytes, fromHex, textOf, toHex, utf8 } from '../base/bytes.ts';
+import { type EndpointName, parseEndpointName } from '../fleet/names.ts';
+
+/** What all commands on a store have. */
+export interface CommonOptions {
+  readonly data: string;
+  readonly json: boolean;
+}
+
+export function withCommonOptions(command: Command): Command {
+  return command
+    .option('--data <dir>', 'where the store is', './data')
+    .option('--json', 'print one JSON document', false);
+}
+
+export function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map(line => `  ${line}\n`).join('')}`;
+}
+
+export function endpointName(text: string): EndpointName {
+  const name = parseEndpointName(text);
+  if (name === undefined) throw new OperatorError('an endpoint name has 1 to 63 bytes and no control characters');
+  return name;
+}
+
+/** Text, or `hex:` and the bytes in hexadecimal. */
+export function identityBytes(text: string): Bytes {
+  if (!text.startsWith('hex:')) return utf8(text);
+  const bytes = fromHex(text.slice(4));
+  if (bytes === undefined) throw new OperatorError('after hex: an identity is written in hexadecimal');
+  return bytes;
+}
+
+export function identityText(identity: Bytes): string {
+  const text = textOf(identity);
+  return text === undefined || text.startsWith('hex:') || /\p{Control}/u.test(text) ? `hex:${toHex(identity)}` : text;
+}
+
+export function keyBytes(text: string): Bytes {
+  const key = fromHex(text);
+  if (key === undefined)
+    throw new OperatorError('a key is written in hexadecimal, for example from: openssl rand -hex 16');
+  return key;
+}
+
+export function wholeNumber(text: string): number {
+  const number = Number(text);
+  if (!Number.isSafeInteger(number) || number < 1) throw new InvalidArgumentError('expected a whole number from 1 on');
+  return number;
+}
