@@ -18,7 +18,7 @@ export interface Setting {
   readonly width: number;
   /** How many sessions are open, or how many addresses send, while updates are measured. */
   readonly peers: number;
-  progress(done: number, failed: number): void;
+  readonly progress: (done: number, failed: number) => void;
 }
 
 export interface PreparedScenario {

@@ -53,7 +53,7 @@ export class ServerProcess {
 
 /** For a profile of the server: `ROLLCALL_BENCH_NODE_FLAGS=--cpu-prof npm run bench -- registration`. */
 function nodeFlags(): string[] {
-  return (process.env['ROLLCALL_BENCH_NODE_FLAGS'] ?? '').split(' ').filter(flag => flag !== '');
+  return (process.env.ROLLCALL_BENCH_NODE_FLAGS ?? '').split(' ').filter(flag => flag !== '');
 }
 
 function target(address: string): Target {
