@@ -86,6 +86,8 @@ export class Administration {
         if (credential === undefined || credential.revokedAt !== undefined) continue;
         const after = { ...credential, revokedAt: wall };
         void environment.credentials.put(candidate, encodeCredential(after));
+        // A server that starts later finds no session of it; one that runs learns of it from the event.
+        void environment.sessions.remove(after.id);
         void environment.events.put(++sequence, encodeEvent(eventOf('credential-revoked', wall, after)));
         revoked++;
       }

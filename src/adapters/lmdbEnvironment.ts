@@ -15,6 +15,7 @@ export interface Environment {
   readonly devices: Database<Bytes, number>;
   readonly credentials: Database<Bytes, Bytes>;
   readonly events: Database<Bytes, number>;
+  readonly sessions: Database<Bytes, number>;
 }
 
 /** What the `meta` database holds, by key. */
@@ -22,6 +23,8 @@ export interface Meta {
   readonly form: number;
   readonly nextRow: number;
   readonly nextCredential: number;
+  /** No association has this number yet, nor a higher one. */
+  readonly nextPeer: number;
   /** When the server was last known to run. */
   readonly alive: number;
   readonly outages: readonly Outage[];
@@ -51,6 +54,7 @@ export async function openEnvironment(directory: string, create: boolean): Promi
     devices: root.openDB('devices', { encoding: 'binary', keyEncoding: 'uint32' }),
     credentials: root.openDB('credentials', { encoding: 'binary', keyEncoding: 'binary' }),
     events: root.openDB('events', { encoding: 'binary' }),
+    sessions: root.openDB('sessions', { encoding: 'binary', keyEncoding: 'uint32' }),
   };
   await chmod(join(directory, 'data.mdb'), 0o600);
   // A reader that was killed leaves a slot behind, and pages that nobody can use again.

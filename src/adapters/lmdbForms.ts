@@ -14,11 +14,12 @@ import type { Dialect } from '../lwm2m/registrationRequest.ts';
  *
  * | database | key | value |
  * |---|---|---|
- * | `meta` | text | CBOR: `form`, `nextRow`, `nextCredential`, `alive`, `outages` |
+ * | `meta` | text | CBOR, see `Meta` |
  * | `names` | sector, NUL, endpoint name | CBOR: row, identities of its credentials |
  * | `devices` | row, 32 bits | the record, `encodeRecord` |
  * | `credentials` | PSK identity | CBOR: the credential, its key sealed |
  * | `events` | sequence number | CBOR: `encodeEvent` |
+ * | `sessions` | credential id, 32 bits | the DTLS session, see `lmdbSessions` |
  */
 export const storeForm = 1;
 

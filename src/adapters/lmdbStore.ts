@@ -5,6 +5,7 @@ import type { DeviceRecord } from '../fleet/device.ts';
 import type { StoredEvent } from '../fleet/event.ts';
 import type { EndpointName, Row, Sector } from '../fleet/names.ts';
 import type { Outage } from '../fleet/outage.ts';
+import type { SessionRow } from '../fleet/session.ts';
 import type { Commit, CommitResult, Store, View } from '../fleet/store.ts';
 import type { Keyring } from './keyring.ts';
 import { type Environment, lastSequence, readMeta, writeMeta } from './lmdbEnvironment.ts';
@@ -19,6 +20,8 @@ import {
   nameKey,
   versionOf,
 } from './lmdbForms.ts';
+
+import { maySession, type PreparedSession, prepareSession, readSessions, writeSession } from './lmdbSessions.ts';
 
 /**
  * The registry in LMDB. Reads are synchronous, from one snapshot for each turn, with our own changes under way laid
@@ -77,7 +80,8 @@ export class LmdbStore implements Store {
       this.#pendingRecords.set(record.row, record);
       if (expected === 0) this.#pendingNames.set(textKey(record.name, record.sector), record.row);
     }
-    this.#queue.push({ commit, settled });
+    const sessions = commit.sessions?.map(change => prepareSession(change, this.#keyring)) ?? noSessions;
+    this.#queue.push({ commit, sessions, settled });
     this.#schedule();
   }
 
@@ -114,6 +118,10 @@ export class LmdbStore implements Store {
     return readEvents(this.#environment, from, limit);
   }
 
+  sessions(): Iterable<SessionRow> {
+    return readSessions(this.#environment, this.#keyring);
+  }
+
   /** Events that other processes (the CLI) appended since the last call, oldest first. Cheap if there are none. */
   foreignEvents(): StoredEvent[] {
     if (this.#busy) return [];
@@ -133,23 +141,33 @@ export class LmdbStore implements Store {
     return found;
   }
 
-  /** Notes that the server runs; what was missed before counts as an outage. Returns the outages that matter. */
-  async started(now: WallTime): Promise<readonly Outage[]> {
+  /**
+   * The server starts: from when to when it did not run counts as an outage. Returns the outages that matter, and the
+   * first number for associations that no earlier run has used.
+   */
+  async started(now: WallTime): Promise<{ outages: readonly Outage[]; firstPeer: number }> {
     const alive = readMeta(this.#environment, 'alive');
     const before = readMeta(this.#environment, 'outages') ?? [];
     const outages =
       alive === undefined || alive >= now
         ? before
         : [...before, { from: alive as WallTime, to: now }].slice(-maxOutages);
+    const firstPeer = readMeta(this.#environment, 'nextPeer') ?? 1;
     await this.#environment.root.transaction(() => {
       void writeMeta(this.#environment, 'outages', outages);
       void writeMeta(this.#environment, 'alive', now);
+      void writeMeta(this.#environment, 'nextPeer', firstPeer + peersAhead);
     });
-    return outages;
+    await this.#environment.root.flushed;
+    return { outages, firstPeer };
   }
 
-  async alive(now: WallTime): Promise<void> {
-    await writeMeta(this.#environment, 'alive', now);
+  /** Every half minute or so: the server runs, and `nextPeer` is the next association's number. */
+  async alive(now: WallTime, nextPeer: number): Promise<void> {
+    await this.#environment.root.transaction(() => {
+      void writeMeta(this.#environment, 'alive', now);
+      void writeMeta(this.#environment, 'nextPeer', nextPeer + peersAhead);
+    });
   }
 
   /** Waits until nothing that was asked for is under way. */
@@ -203,8 +221,8 @@ export class LmdbStore implements Store {
     const { devices, names, events } = this.#environment;
     let sequence = lastSequence(this.#environment);
     const first = sequence + 1;
-    for (const { commit } of group) {
-      if (!this.#mayWrite(commit)) {
+    for (const { commit, sessions } of group) {
+      if (!this.#mayWrite(commit) || !sessions.every(session => maySession(this.#environment, session))) {
         results.push('conflict');
         continue;
       }
@@ -215,6 +233,7 @@ export class LmdbStore implements Store {
         void devices.put(record.row, encodeRecord(record));
       }
       for (const event of commit.events) void events.put(++sequence, encodeEvent(event));
+      for (const session of sessions) writeSession(this.#environment, session);
       results.push('durable');
     }
     if (sequence >= first) this.#lastOwn.push({ first, last: sequence });
@@ -345,8 +364,11 @@ function reserveRows(environment: Environment, count: number): Promise<number> {
 
 interface Pending {
   readonly commit: Commit;
+  readonly sessions: readonly PreparedSession[];
   readonly settled: (result: CommitResult) => void;
 }
+
+const noSessions: readonly PreparedSession[] = [];
 
 function textKey(name: EndpointName, sector: Sector | undefined): string {
   return `${sector ?? ''}\0${name}`;
@@ -359,3 +381,5 @@ const snapshotAge = 5;
 const maxKeyLength = 128;
 const maxOutages = 64;
 const maxOwnRanges = 4096;
+/** More associations than anybody can open between two notes that the server is alive. */
+const peersAhead = 2 ** 20;

@@ -59,6 +59,11 @@ export class DtlsEndpoint {
     this.#nextPeer = options.firstPeer;
   }
 
+  /** The number of the next association: kept by the owner, so that a later run does not use it again. */
+  get nextPeer(): number {
+    return this.#nextPeer;
+  }
+
   /** Takes one datagram. Whatever it holds, this neither throws nor keeps a view of it. */
   receive(now: Now, remote: Remote, datagram: Bytes, out: DtlsOut): void {
     let at = 0;

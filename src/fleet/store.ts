@@ -3,6 +3,7 @@ import type { Credential } from './credential.ts';
 import type { DeviceRecord } from './device.ts';
 import type { FleetEvent, StoredEvent } from './event.ts';
 import type { EndpointName, Row, Sector } from './names.ts';
+import type { SessionChange, SessionRow } from './session.ts';
 
 /**
  * The port to the durable registry: `adapters/lmdbStore` in the server, a memory store with crash semantics in tests.
@@ -20,6 +21,8 @@ export interface Store {
   allocateRow(): Row;
   /** Up to `limit` records from row `from` on, in order of rows: pages, so that no reader stays open. */
   devices(from: Row, limit: number): DeviceRecord[];
+  /** All sessions, in no order; for the start. Those whose secret cannot be opened are left out. */
+  sessions(): Iterable<SessionRow>;
   /** Up to `limit` events from sequence `from` on. */
   events(from: number, limit: number): StoredEvent[];
 }
@@ -39,6 +42,7 @@ export interface View {
 export interface Commit {
   readonly devices: readonly DeviceChange[];
   readonly events: readonly FleetEvent[];
+  readonly sessions?: readonly SessionChange[];
 }
 
 /**
@@ -53,7 +57,7 @@ export interface DeviceChange {
 
 /**
  * `durable`: on the disk. `conflict`: another process changed what the decision rested on; nothing was written, decide
- * again. `failed`: the disk refused (full, broken); nothing was written, nothing may be acknowledged.
+ * again; a session of a revoked credential is a conflict too. `failed`: the disk refused (full, broken); nothing was written, nothing may be acknowledged.
  */
 export type CommitResult = 'durable' | 'conflict' | 'failed';
 

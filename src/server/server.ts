@@ -41,7 +41,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const lock = await DirectoryLock.take(options.data);
   const store = await LmdbStore.open(environment, keyring, error => log.error({ msg: 'store', error: String(error) }));
   const now = systemNow();
-  const outages = await store.started(now.wall);
+  const { outages, firstPeer } = await store.started(now.wall);
   const ids = new RegistrationIds(new BlockPermutation(keyring.registrationIds));
   const service = new Service({ ids, insecureCoap: options.insecureCoap, outages });
   const random = new SystemRandom();
@@ -50,7 +50,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const coap = new CoapEndpoint({ random });
   const dtls = new DtlsEndpoint({
     random,
-    firstPeer: firstPeerAt(now.wall),
+    firstPeer,
     fakeKeySecret: keyring.fakeKeys,
     psk: {
       find(identity) {
@@ -112,7 +112,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (const event of store.foreignEvents()) datapath.foreign(event);
   }, foreignPollMilliseconds);
   const alive = setInterval(() => {
-    store.alive(systemNow().wall).catch((error: unknown) => log.error({ msg: 'store', error: String(error) }));
+    store
+      .alive(systemNow().wall, dtls.nextPeer)
+      .catch((error: unknown) => log.error({ msg: 'store', error: String(error) }));
   }, aliveMilliseconds);
 
   return {
@@ -123,7 +125,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       clearInterval(poll);
       clearInterval(alive);
       clearTimeout(timer);
-      await store.alive(systemNow().wall);
+      await store.alive(systemNow().wall, dtls.nextPeer);
       await store.settled();
       clearTimeout(timer);
       await Promise.all([sockets.coap?.close(), sockets.coaps?.close()]);
@@ -132,11 +134,6 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       log.info({ msg: 'stopped', counters: report.counters, dtls: dtls.counters, coap: coap.counters });
     },
   };
-}
-
-/** Association numbers are not used again after a restart: they begin where 64 a second since 2026 would have led. */
-function firstPeerAt(wall: number): number {
-  return 1 + Math.floor((wall - Date.UTC(2026, 0, 1)) / 1000) * 64;
 }
 
 const maxPlainPeers = 131_072;

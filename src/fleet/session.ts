@@ -1,0 +1,36 @@
+import type { Bytes } from '../base/bytes.ts';
+import type { Peer } from '../base/peer.ts';
+import type { CredentialId } from './names.ts';
+
+/**
+ * A DTLS session as the registry keeps it, so that a device goes on after a restart of the server without a new
+ * handshake. There is at most one for a credential. What is in it is the business of whoever opens sessions: the store
+ * seals the secret part and knows the two marks.
+ */
+export interface SessionRow {
+  /** The association: never used again, not after a restart either. */
+  readonly peer: Peer;
+  readonly credential: CredentialId;
+  /** The PSK identity that was proved, so that a session of a revoked credential is not stored. */
+  readonly identity: Bytes;
+  /** Sealed at rest, once: raising a mark does not seal again. */
+  readonly secret: Bytes;
+  readonly state: Bytes;
+  /** Sequence numbers below it may have been used; a restarted server begins here. */
+  readonly writeMark: number;
+  /** Sequence numbers up to it were received; a restarted server accepts only higher ones. */
+  readonly readMark: number;
+}
+
+/** `opened` replaces the session that the credential had. The others do nothing if that session is gone. */
+export type SessionChange =
+  | { readonly kind: 'opened'; readonly session: SessionRow }
+  | { readonly kind: 'reserved'; readonly credential: CredentialId; readonly peer: Peer; readonly writeMark: number }
+  | {
+      readonly kind: 'state';
+      readonly credential: CredentialId;
+      readonly peer: Peer;
+      readonly state: Bytes;
+      readonly readMark: number;
+    }
+  | { readonly kind: 'ended'; readonly credential: CredentialId; readonly peer: Peer };
