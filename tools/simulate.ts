@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { OperatorError } from '../src/adapters/keyring.ts';
+import { OperatorError } from '../src/adapters/operatorError.ts';
 import { fail, printJson, printTable } from '../src/cli/output.ts';
 import { progressBar } from '../src/cli/progress.ts';
 import { addCredentials, type SimulatedDevice, simulatedDevice } from './load/fleet.ts';

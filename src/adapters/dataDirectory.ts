@@ -1,8 +1,12 @@
-import { sameBytes } from '../base/bytes.ts';
-import { Keyring, OperatorError } from './keyring.ts';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sameBytes, utf8 } from '../base/bytes.ts';
+import { Keyring } from './keyring.ts';
 import { type Environment, openEnvironment, readMeta, writeMeta } from './lmdbEnvironment.ts';
+import { keyFromEnvironment, putNextKeyInPlace, readMasterKey, readNextKey } from './masterKey.ts';
+import { OperatorError } from './operatorError.ts';
 
-/** A data directory: the store, and the master key that its secrets are sealed under. */
+/** A data directory: the store, and the keys that its secrets are sealed under. */
 export interface DataDirectory {
   readonly environment: Environment;
   readonly keyring: Keyring;
@@ -10,22 +14,64 @@ export interface DataDirectory {
 
 /**
  * Opens a data directory, making what is missing if `create`. Throws `OperatorError` if it is not there, or if the
- * master key is not the one its secrets were sealed under: with another one every device would fail its handshake.
+ * master key is not the one it was made with: with another one every device would fail its handshake.
  */
 export async function openDataDirectory(directory: string, create: boolean): Promise<DataDirectory> {
   const environment = await openEnvironment(directory, create);
   try {
-    const known = readMeta(environment, 'masterKeyCheck');
-    const keyring = await Keyring.open(directory, known === undefined);
-    if (known === undefined) await writeMeta(environment, 'masterKeyCheck', keyring.check);
-    else if (!sameBytes(known, keyring.check)) {
-      throw new OperatorError(
-        `the master key is not the one that ${directory} was made with: restore its master.key, or set ROLLCALL_MASTER_KEY to that key`,
-      );
-    }
-    return { environment, keyring };
+    return { environment, keyring: await openKeyring(environment, directory) };
   } catch (error) {
     await environment.root.close();
     throw error;
   }
+}
+
+/**
+ * Whether the store's file is another one than a server last served from: copied, or restored from a backup. Then its
+ * sessions must not wake, because the original may have gone on with the same keys and the same sequence numbers.
+ */
+export async function isCopy(environment: Environment, directory: string): Promise<boolean> {
+  const known = readMeta(environment, 'home');
+  return known !== undefined && !sameBytes(known, await homeOf(directory));
+}
+
+export async function settleHere(environment: Environment, directory: string): Promise<void> {
+  await writeMeta(environment, 'home', await homeOf(directory));
+}
+
+async function openKeyring(environment: Environment, directory: string): Promise<Keyring> {
+  const wrapped = readMeta(environment, 'keys');
+  const master = await readMasterKey(directory, wrapped === undefined);
+  if (wrapped === undefined) {
+    const keyring = Keyring.create(master);
+    // Another process may do the same at this moment: the first one's keys stand.
+    if (await environment.root.transaction(() => claim(environment, keyring))) return keyring;
+    return openKeyring(environment, directory);
+  }
+  const keyring = Keyring.unwrap(master, wrapped) ?? (await finishRotation(environment, directory));
+  if (keyring !== undefined) return keyring;
+  throw new OperatorError(
+    `the master key is not the one that ${directory} was made with: restore its master.key, or set ROLLCALL_MASTER_KEY to that key`,
+  );
+}
+
+function claim(environment: Environment, keyring: Keyring): boolean {
+  if (readMeta(environment, 'keys') !== undefined) return false;
+  void writeMeta(environment, 'keys', keyring.wrapped);
+  return true;
+}
+
+/** A rotation that ended between the store's change and the file's: the new key is the good one. */
+async function finishRotation(environment: Environment, directory: string): Promise<Keyring | undefined> {
+  if ((await keyFromEnvironment('ROLLCALL_MASTER_KEY')) !== undefined) return undefined;
+  const next = await readNextKey(directory);
+  const keyring = next && Keyring.unwrap(next, readMeta(environment, 'keys')!);
+  if (keyring !== undefined) await putNextKeyInPlace(directory);
+  return keyring;
+}
+
+/** A copy has another inode, or on another file system another time of birth. */
+async function homeOf(directory: string): Promise<Uint8Array> {
+  const { ino, birthtimeMs } = await stat(join(directory, 'data.mdb'));
+  return utf8(`${ino} ${Math.floor(birthtimeMs)}`);
 }

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { OperatorError } from './keyring.ts';
+import { OperatorError } from './operatorError.ts';
 
 /**
  * Makes sure that one server at a time serves a data directory: two would use the same sequence numbers under the same

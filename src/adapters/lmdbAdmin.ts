@@ -1,10 +1,10 @@
-import { type Bytes, toHex } from '../base/bytes.ts';
+import { type Bytes, noBytes, sameBytes, toHex } from '../base/bytes.ts';
 import type { WallTime } from '../base/time.ts';
 import { maxIdentityBytes, maxKeyBytes } from '../fleet/credential.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { FleetEvent } from '../fleet/event.ts';
 import type { CredentialId, EndpointName, Row, Sector } from '../fleet/names.ts';
-import { type Keyring, OperatorError, sameSecret } from './keyring.ts';
+import { type Keyring, sameSecret } from './keyring.ts';
 import { type Environment, lastSequence, readMeta, writeMeta } from './lmdbEnvironment.ts';
 import {
   decodeCredential,
@@ -20,6 +20,7 @@ import {
   versionOf,
 } from './lmdbForms.ts';
 import { takeRows } from './lmdbStore.ts';
+import { OperatorError } from './operatorError.ts';
 
 /**
  * What operators change: credentials. Each change is one transaction with its event, checked against what is there at
@@ -39,6 +40,7 @@ export class Administration {
     const environment = this.#environment;
     const sealed = wanted.map(({ key, identity }) => this.#keyring.seal(key, identity));
     const written = environment.root.transaction(() => {
+      if (!sameBytes(readMeta(environment, 'keys') ?? noBytes, this.#keyring.wrapped)) return 'rotated';
       let sequence = lastSequence(environment);
       let nextId = readMeta(environment, 'nextCredential') ?? 1;
       const results = wanted.map((credential, i) => {
@@ -64,6 +66,7 @@ export class Administration {
     });
     const { flushed } = environment.root;
     const results = await written;
+    if (results === 'rotated') throw new OperatorError('the master key was changed at this moment: try again');
     await flushed;
     return results;
   }

@@ -4,8 +4,8 @@ import { Decoder, Encoder } from 'cbor-x';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Bytes } from '../base/bytes.ts';
 import type { Outage } from '../fleet/outage.ts';
-import { OperatorError } from './keyring.ts';
 import { storeForm } from './lmdbForms.ts';
+import { OperatorError } from './operatorError.ts';
 
 /** The sub-databases of a data directory; `lmdbForms` says what stands in them. */
 export interface Environment {
@@ -28,8 +28,10 @@ export interface Meta {
   /** When the server was last known to run. */
   readonly alive: number;
   readonly outages: readonly Outage[];
-  /** Of the master key that secrets are sealed under. */
-  readonly masterKeyCheck: Bytes;
+  /** What secrets are sealed under, wrapped under the master key. */
+  readonly keys: Bytes;
+  /** Which file the store was when a server last served from it. */
+  readonly home: Bytes;
 }
 
 /** Opens a data directory, making it if `create`; only its owner can look into it. */

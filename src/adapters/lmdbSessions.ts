@@ -61,6 +61,14 @@ export function* readSessions({ sessions }: Environment, keyring: Keyring): Iter
   }
 }
 
+/** The same session sealed by another keyring; `undefined` if the old one cannot open it. */
+export function resealSession(bytes: Bytes, from: Keyring, to: Keyring): Bytes | undefined {
+  const fields = decodeFields(bytes);
+  const context = contextOf(fields.peer, fields.identity);
+  const secret = from.open(fields.sealed, context);
+  return secret && encodeFields({ ...fields, sealed: to.seal(secret, context) });
+}
+
 function encode({ peer, identity, secret, state, writeMark, readMark }: SessionRow, keyring: Keyring): Bytes {
   const sealed = keyring.seal(secret, contextOf(peer, identity));
   return encodeFields({ peer, identity, sealed, state, writeMark, readMark });

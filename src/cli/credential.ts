@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Command } from 'commander';
-import { OperatorError } from '../adapters/keyring.ts';
 import { checkCredential, type ShownCredential } from '../adapters/lmdbAdmin.ts';
+import { OperatorError } from '../adapters/operatorError.ts';
 import { type Bytes, toHex } from '../base/bytes.ts';
 import type { WallTime } from '../base/time.ts';
 import { importCredentials } from './credentialImport.ts';

@@ -1,8 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { OperatorError } from '../adapters/keyring.ts';
 import { type Administration, checkCredential, type NewCredential } from '../adapters/lmdbAdmin.ts';
+import { OperatorError } from '../adapters/operatorError.ts';
 import type { WallTime } from '../base/time.ts';
 import { endpointName, identityBytes, identityText, keyBytes } from './options.ts';
 import { progressBar } from './progress.ts';

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
-import { OperatorError } from '../adapters/keyring.ts';
 import { type Environment, readMeta } from '../adapters/lmdbEnvironment.ts';
 import { readDevices } from '../adapters/lmdbStore.ts';
+import { OperatorError } from '../adapters/operatorError.ts';
 import { BlockPermutation } from '../adapters/registrationIds.ts';
 import type { WallTime } from '../base/time.ts';
 import { type DeviceView, deviceView } from '../fleet/deviceView.ts';

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { credentialCommand } from './credential.ts';
 import { deviceCommand } from './device.ts';
+import { keyCommand } from './key.ts';
 import { serveCommand } from './serve.ts';
 
 // `rollcall device list | head` closes the pipe early: that is no error.
@@ -11,7 +12,8 @@ const program = new Command('rollcall')
   .description('A self-registration server for constrained devices')
   .addCommand(serveCommand())
   .addCommand(credentialCommand())
-  .addCommand(deviceCommand());
+  .addCommand(deviceCommand())
+  .addCommand(keyCommand());
 exitWithTwo(program);
 
 try {

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { OperatorError } from '../adapters/keyring.ts';
+import { OperatorError } from '../adapters/operatorError.ts';
 import { type Bytes, fromHex, textOf, toHex, utf8 } from '../base/bytes.ts';
 import { type EndpointName, parseEndpointName } from '../fleet/names.ts';
 

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { OperatorError } from '../adapters/keyring.ts';
+import { OperatorError } from '../adapters/operatorError.ts';
 
 /** One JSON document on stdout. */
 export function printJson(value: unknown): void {

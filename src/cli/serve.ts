@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { pino } from 'pino';
-import { OperatorError } from '../adapters/keyring.ts';
+import { OperatorError } from '../adapters/operatorError.ts';
 import type { SocketAddress } from '../adapters/udpSocket.ts';
 import { startServer } from '../server/server.ts';
 import { fail } from './output.ts';
@@ -16,6 +16,7 @@ export function serveCommand(): Command {
       new Option('--coaps <[host:]port>', 'CoAP over DTLS, or off').default('127.0.0.1:5684').argParser(parseListen),
     )
     .option('--insecure-coap', 'let devices without a credential register on plain CoAP', false)
+    .option('--drop-sessions', 'forget all DTLS sessions first: for a directory that was copied or restored', false)
     .addHelpText('after', examples)
     .action(async (options: ServeOptions) => {
       try {
@@ -33,6 +34,7 @@ async function serve(options: ServeOptions): Promise<void> {
     coap: listenAddress(options.coap),
     coaps: listenAddress(options.coaps),
     insecureCoap: options.insecureCoap,
+    dropSessions: options.dropSessions,
     log,
   });
   log.info({
@@ -55,6 +57,7 @@ interface ServeOptions {
   readonly coap: SocketAddress | string;
   readonly coaps: SocketAddress | string;
   readonly insecureCoap: boolean;
+  readonly dropSessions: boolean;
 }
 
 /** `5684`, `0.0.0.0:5684`, `[::]:5684`, or `off`. */

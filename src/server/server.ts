@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
-import { openDataDirectory } from '../adapters/dataDirectory.ts';
+import { isCopy, openDataDirectory, settleHere } from '../adapters/dataDirectory.ts';
 import { DirectoryLock } from '../adapters/directoryLock.ts';
 import { LmdbStore } from '../adapters/lmdbStore.ts';
+import { OperatorError } from '../adapters/operatorError.ts';
 import { BlockPermutation } from '../adapters/registrationIds.ts';
 import { systemNow } from '../adapters/systemClock.ts';
 import { SystemRandom } from '../adapters/systemRandom.ts';
@@ -24,6 +25,8 @@ export interface ServerOptions {
   readonly coap: SocketAddress | undefined;
   readonly coaps: SocketAddress | undefined;
   readonly insecureCoap: boolean;
+  /** Forgets all DTLS sessions first: needed where the directory was copied or restored. */
+  readonly dropSessions: boolean;
   readonly log: Logger;
 }
 
@@ -39,6 +42,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const { log } = options;
   const { environment, keyring } = await openDataDirectory(options.data, true);
   const lock = await DirectoryLock.take(options.data);
+  if (options.dropSessions) await environment.sessions.clearAsync();
+  else if (environment.sessions.getKeysCount({ limit: 1 }) > 0 && (await isCopy(environment, options.data))) {
+    throw new OperatorError(
+      `${options.data} was copied or restored, and its DTLS sessions may have gone on elsewhere: start once with --drop-sessions, and devices handshake anew`,
+    );
+  }
+  await settleHere(environment, options.data);
   const store = await LmdbStore.open(environment, keyring, error => log.error({ msg: 'store', error: String(error) }));
   const now = systemNow();
   const { outages, firstPeer } = await store.started(now.wall);

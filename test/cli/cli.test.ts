@@ -1,4 +1,4 @@
-import { mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -143,4 +143,41 @@ t.test('without the master key that sealed the store nothing is opened, and no o
   await rename(join(data, 'master.key'), join(data, 'elsewhere'));
   t.match(await rollcall(['serve', '--data', data]), { code: 1, stderr: /master\.key is missing/ });
   await t.rejects(stat(join(data, 'master.key')));
+});
+
+t.test('a rotated master key opens everything, the old one nothing', async t => {
+  const data = await dataDirectory(t);
+  await rollcall(['credential', 'add', 'node-1', '--key', key, '--data', data]);
+  const old = await readFile(join(data, 'master.key'), 'utf8');
+  const rotated = await rollcall(['key', 'rotate', '--data', data, '--json']);
+  t.match(rotated, { code: 0, stdout: '{"credentials":1,"sessions":0}\n' });
+  t.not(await readFile(join(data, 'master.key'), 'utf8'), old);
+  t.equal((await stat(join(data, 'master.key'))).mode & 0o777, 0o600);
+  const again = await rollcall(['credential', 'import', '-', '--data', data, '--json'], {
+    stdin: JSON.stringify({ endpoint: 'node-1', key }),
+  });
+  t.match(JSON.parse(again.stdout), { unchanged: 1 }, 'the key is the same as before');
+  t.match(await rollcall(['device', 'list', '--data', data], { env: { ROLLCALL_MASTER_KEY: old.trim() } }), {
+    code: 1,
+  });
+
+  await t.test('and if it was interrupted before the file was replaced, the next command does that', async t => {
+    const fitting = await readFile(join(data, 'master.key'), 'utf8');
+    await rename(join(data, 'master.key'), join(data, 'master.key.next'));
+    await writeFile(join(data, 'master.key'), old, { mode: 0o600 });
+    t.match(await rollcall(['device', 'list', '--data', data]), { code: 0 });
+    t.equal(await readFile(join(data, 'master.key'), 'utf8'), fitting);
+  });
+});
+
+t.test('a master key comes from a command too', async t => {
+  const data = await dataDirectory(t);
+  const env = { ROLLCALL_MASTER_KEY_COMMAND: `printf ${'ab'.repeat(32)}` };
+  t.match(await rollcall(['credential', 'add', 'node-1', '--data', data], { env }), { code: 0 });
+  await t.rejects(stat(join(data, 'master.key')), 'and then there is no file');
+  t.match(await rollcall(['device', 'list', '--data', data], { env }), { code: 0 });
+  const failing = { ROLLCALL_MASTER_KEY_COMMAND: `echo ${'ab'.repeat(32)}; false` };
+  const failed = await rollcall(['device', 'list', '--data', data], { env: failing });
+  t.match(failed, { code: 1, stderr: /ROLLCALL_MASTER_KEY_COMMAND failed/ });
+  t.notOk(failed.stderr.includes('abab'), 'what it printed is not shown');
 });

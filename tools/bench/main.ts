@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
-import { OperatorError } from '../../src/adapters/keyring.ts';
+import { OperatorError } from '../../src/adapters/operatorError.ts';
 import { fail, printJson, printTable } from '../../src/cli/output.ts';
 import { progressBar } from '../../src/cli/progress.ts';
 import { percentile } from '../load/inFlight.ts';
