@@ -16,6 +16,7 @@ export interface Now {
 }
 
 export const seconds = (count: number): Milliseconds => count * 1000;
+export const days = (count: number): Milliseconds => count * 86_400_000;
 
 export function after(start: Instant, span: Milliseconds): Instant {
   return (start + span) as Instant;

@@ -41,6 +41,7 @@ async function serve(options: ServeOptions): Promise<void> {
     msg: 'ready',
     coap: text(server.coap),
     coaps: text(server.coaps),
+    sessions: server.sessions,
     data: options.data,
     next: `rollcall credential add NAME --data ${options.data}`,
   });

@@ -16,6 +16,8 @@ export interface DtlsCounters {
   notAuthentic: number;
   /** Plaintext beyond what a record may hold, in either direction. */
   tooLong: number;
+  /** Messages of ours that were dropped: too many waited for sequence numbers that may be used. */
+  starved: number;
   /** HelloVerifyRequests sent. */
   verifyRequests: number;
   /** Hellos with a good cookie that were left unanswered since their network had too many handshakes under way. */
@@ -36,6 +38,7 @@ export function newCounters(): DtlsCounters {
     replayed: 0,
     notAuthentic: 0,
     tooLong: 0,
+    starved: 0,
     verifyRequests: 0,
     prefixLimit: 0,
     retransmissions: 0,

@@ -1,9 +1,9 @@
 import { type Bytes, sameBytes } from '../base/bytes.ts';
 import type { Peer, Remote } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
-import { type Instant, type Now, seconds } from '../base/time.ts';
+import { days, type Instant, type Now, seconds } from '../base/time.ts';
 import { assertNever } from '../base/unreachable.ts';
-import { type AssociationOut, Associations } from './associations.ts';
+import { type AssociationLimits, type AssociationOut, Associations, lastWriteSequence } from './associations.ts';
 import { alertName, decodeAlert } from './codec/alert.ts';
 import { type CipherSuite, cipherSuites } from './codec/cipherSuite.ts';
 import { type ClientHelloStart, decodeClientHelloStart } from './codec/clientHello.ts';
@@ -24,6 +24,7 @@ import type { CloseReason, HandshakeFault, HandshakeReport } from './fault.ts';
 import { type HalfOpen, type HalfOpenLimits, HalfOpenTable } from './halfOpen.ts';
 import type { Owner, PskPort } from './psk.ts';
 import { type Established, type HandshakePolicy, type HandshakeStep, ServerHandshake } from './serverHandshake.ts';
+import type { SessionState } from './sessionState.ts';
 
 /**
  * The server's side of DTLS 1.2 with pre-shared keys (RFC 6347, 5246, 4279), for all peers at once: datagrams in;
@@ -55,7 +56,7 @@ export class DtlsEndpoint {
     this.#cookies = new Cookies(options.random);
     this.#halfOpen = new HalfOpenTable(limits);
     const seed = Math.floor(options.random.fraction() * 2 ** 32);
-    this.#associations = new Associations(limits.maxAssociations, seed, this.counters);
+    this.#associations = new Associations(limits, seed, this.counters);
     this.#nextPeer = options.firstPeer;
   }
 
@@ -108,6 +109,22 @@ export class DtlsEndpoint {
     this.#associations.confirm(peer, out);
   }
 
+  /** The answer to `out.reserve`. */
+  reserved(peer: Peer, writeMark: number, out: DtlsOut): void {
+    this.#associations.reserved(peer, writeMark, out);
+  }
+
+  /** Goes on with a session of an earlier process, before the first datagram. `false` if there is no room for it. */
+  restore(now: Now, state: SessionState, out: DtlsOut): boolean {
+    this.#nextPeer = Math.max(this.#nextPeer, state.peer + 1);
+    return this.#associations.restore(now, state, out);
+  }
+
+  /** Of a restored session no record up to `sequence` is new, whatever its own mark says. */
+  raiseReadMark(peer: Peer, sequence: number): void {
+    this.#associations.raiseReadMark(peer, sequence);
+  }
+
   /** Ends a session: close_notify goes out, and `out.closed` tells of it. */
   close(peer: Peer, reason: CloseReason, out: DtlsOut): void {
     this.#associations.close(peer, reason, out);
@@ -134,10 +151,14 @@ export class DtlsEndpoint {
       this.counters.retransmissions++;
       out.transmit(entry.remote, again.datagram);
     }
+    this.#associations.expire(now.instant, out);
   }
 
   nextExpiry(): Instant | undefined {
-    return this.#halfOpen.nextExpiry();
+    const handshake = this.#halfOpen.nextExpiry();
+    const idle = this.#associations.nextExpiry();
+    if (handshake === undefined || idle === undefined) return handshake ?? idle;
+    return Math.min(handshake, idle) as Instant;
   }
 
   sizes(): { associations: number; handshakes: number } {
@@ -184,7 +205,7 @@ export class DtlsEndpoint {
       out.transmit(remote, encodePlainRecord(ContentType.handshake, dtls10, record.sequence, message));
       return true;
     }
-    if (this.#associations.isLateHello(now.instant, remote, start.random)) {
+    if (this.#associations.isLateHello(now, remote, start.random)) {
       this.counters.unexpected++;
       return false;
     }
@@ -263,10 +284,9 @@ export class DtlsEndpoint {
 
   #establish(now: Now, remote: Remote, established: Established, out: DtlsOut): void {
     const peer = this.#nextPeer++ as Peer;
-    this.#associations.establish(now.instant, peer, remote, established, out);
+    const state = this.#associations.establish(now, peer, remote, established, out);
     this.counters.established++;
-    const { owner, identity, suite } = established;
-    out.verified(peer, { remote, owner, identity, suite });
+    out.verified(peer, { ...state, identity: established.identity });
   }
 
   #report(now: Now, entry: HalfOpen, fault: HandshakeFault, detail: string | undefined, out: DtlsOut): void {
@@ -282,11 +302,9 @@ export interface DtlsOut extends AssociationOut {
   failed(report: HandshakeReport): void;
 }
 
-export interface Session {
-  readonly remote: Remote;
-  readonly owner: Owner;
+/** A session that just began. It holds secrets: for the one who makes it durable, and nobody else. */
+export interface Session extends SessionState {
   readonly identity: Bytes;
-  readonly suite: CipherSuite;
 }
 
 export interface DtlsOptions {
@@ -301,13 +319,14 @@ export interface DtlsOptions {
   readonly limits?: Partial<DtlsLimits>;
 }
 
-export interface DtlsLimits extends HalfOpenLimits {
-  /** How many established associations there may be; beyond it the least recently heard goes. */
-  readonly maxAssociations: number;
-}
+export interface DtlsLimits extends HalfOpenLimits, AssociationLimits {}
 
 export const defaultLimits: DtlsLimits = {
   maxAssociations: 200_000,
+  idleTimeout: days(7),
+  maxAge: days(30),
+  writeMarkStep: 1000,
+  lastWriteSequence,
   maxHandshakes: 10_000,
   maxHandshakesPerPrefix: 4_000,
   firstTimeout: seconds(1),

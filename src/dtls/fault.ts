@@ -36,8 +36,18 @@ export type CloseReason =
   | 'close-notify'
   /** We said so. */
   | 'closed'
-  /** A new handshake of the same owner, or from the same address, was completed. */
+  /** The same owner completed a new handshake. */
   | 'replaced'
+  /** Another owner completed a handshake at its address. */
+  | 'displaced'
+  /** Nothing was heard of it for too long. */
+  | 'idle'
+  /** It reached its maximum age. */
+  | 'too-old'
+  /** As many of its records did not open as its suite can bear. */
+  | 'forged'
+  /** It could not be made durable. */
+  | 'not-stored'
   /** The table was full and nothing had been heard of it for longer than of any other. */
   | 'evicted'
   /** The peer sent a fatal alert under the session's protection. */

@@ -43,4 +43,17 @@ export function mark(window: ReplayWindow, sequence: number): void {
   window.highest = sequence;
 }
 
+/** Nothing up to `sequence` is new any more; what came after it stays as it is. */
+export function markAllUpTo(window: ReplayWindow, sequence: number): void {
+  if (sequence > window.highest) {
+    window.highest = sequence;
+    window.recent = -1;
+    window.older = -1;
+    return;
+  }
+  const behind = window.highest - sequence;
+  if (behind < 32) window.recent |= -1 << behind;
+  window.older |= behind <= 32 ? -1 : behind < windowSize ? -1 << (behind - 32) : 0;
+}
+
 const windowSize = 64;

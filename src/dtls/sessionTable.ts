@@ -1,13 +1,13 @@
 import { AddressTable } from '../base/addressTable.ts';
 import type { Bytes } from '../base/bytes.ts';
 import type { Peer, Remote } from '../base/peer.ts';
-import type { Instant } from '../base/time.ts';
+import type { Instant, WallTime } from '../base/time.ts';
 import { type CipherSuite, cipherSuites } from './codec/cipherSuite.ts';
 import { type DirectionKeys, verifyDataLength } from './crypto/keySchedule.ts';
 import type { Owner } from './psk.ts';
-import { isNew, mark, newReplayWindow } from './replayWindow.ts';
+import { isNew, mark, markAllUpTo, newReplayWindow } from './replayWindow.ts';
 import { hashOf, RowIndex } from './rowIndex.ts';
-import type { Established } from './serverHandshake.ts';
+import { helloStartOf, type SessionState } from './sessionState.ts';
 
 /** A row of the table. Free rows are used again; what was in them is overwritten with zeros. */
 export type SessionRow = number;
@@ -32,14 +32,17 @@ export class SessionTable {
   readonly #ownerRows: Float64Array;
   readonly #ownerCredentials: Float64Array;
   readonly #writeSequences: Float64Array;
+  readonly #writeMarks: Float64Array;
+  readonly #reserving: Uint8Array;
+  readonly #forged: Uint32Array;
   readonly #readHighest: Float64Array;
   readonly #readRecent: Int32Array;
   readonly #readOlder: Int32Array;
   readonly #heard: Float64Array;
   // What the last flight of the handshake is made of again.
-  readonly #established: Float64Array;
+  readonly #created: Float64Array;
   readonly #finishedSequences: Uint16Array;
-  readonly #clientRandoms: Uint32Array;
+  readonly #helloStarts: Uint32Array;
   readonly #plainSequences: Float64Array;
   // A ring through all occupied rows; row `capacity` is its anchor: behind it the least recently heard.
   readonly #before: Int32Array;
@@ -58,13 +61,16 @@ export class SessionTable {
     this.#ownerRows = new Float64Array(capacity);
     this.#ownerCredentials = new Float64Array(capacity);
     this.#writeSequences = new Float64Array(capacity);
+    this.#writeMarks = new Float64Array(capacity);
+    this.#reserving = new Uint8Array(capacity);
+    this.#forged = new Uint32Array(capacity);
     this.#readHighest = new Float64Array(capacity);
     this.#readRecent = new Int32Array(capacity);
     this.#readOlder = new Int32Array(capacity);
     this.#heard = new Float64Array(capacity);
-    this.#established = new Float64Array(capacity);
+    this.#created = new Float64Array(capacity);
     this.#finishedSequences = new Uint16Array(capacity);
-    this.#clientRandoms = new Uint32Array(capacity);
+    this.#helloStarts = new Uint32Array(capacity);
     this.#plainSequences = new Float64Array(capacity);
     this.#byPeer = new RowIndex(capacity, row => hashOf(this.#peers[row]!));
     this.#byOwner = new RowIndex(capacity, row => hashOf(this.#ownerRows[row]!, this.#ownerCredentials[row]!));
@@ -102,7 +108,7 @@ export class SessionTable {
   }
 
   /** Takes a free row, which the caller has made sure there is; address and owner must not have another row. */
-  add(now: Instant, session: NewSession): SessionRow {
+  add(now: Instant, session: SessionState): SessionRow {
     const row = this.#free[--this.#freeCount]!;
     const { client, server } = session.keys;
     const at = row * secretLength;
@@ -116,12 +122,12 @@ export class SessionTable {
     this.#peers[row] = session.peer;
     this.#ownerRows[row] = session.owner.row;
     this.#ownerCredentials[row] = session.owner.credential;
-    this.#established[row] = now;
+    this.#created[row] = session.createdAt;
+    this.#writeMarks[row] = session.writeMark;
     this.#finishedSequences[row] = session.messageSequence;
-    this.#clientRandoms[row] = startOf(session.clientRandom);
+    this.#helloStarts[row] = session.helloStart;
     this.#plainSequences[row] = session.plainSequence;
-    this.#readHighest[row] = -1;
-    this.markRead(row, session.readSequence);
+    this.raiseReadMark(row, session.readMark);
     this.#addresses.set(row, session.remote);
     this.#byPeer.add(row);
     this.#byOwner.add(row);
@@ -203,11 +209,45 @@ export class SessionTable {
 
   /** Whether its handshake began with a hello of this random; wrong once in four thousand million times. */
   beganWith(row: SessionRow, clientRandom: Bytes): boolean {
-    return this.#clientRandoms[row] === startOf(clientRandom);
+    return this.#helloStarts[row] === helloStartOf(clientRandom);
   }
 
-  establishedAt(row: SessionRow): Instant {
-    return this.#established[row] as Instant;
+  createdAt(row: SessionRow): WallTime {
+    return this.#created[row] as WallTime;
+  }
+
+  heardAt(row: SessionRow): Instant {
+    return this.#heard[row] as Instant;
+  }
+
+  /** Sequence numbers from here on must not be used yet. */
+  writeMark(row: SessionRow): number {
+    return this.#writeMarks[row]!;
+  }
+
+  /** Whether a higher mark was asked for and has not come. */
+  isReserving(row: SessionRow): boolean {
+    return this.#reserving[row] === 1;
+  }
+
+  reserving(row: SessionRow): void {
+    this.#reserving[row] = 1;
+  }
+
+  /** The higher mark is durable; or did not become so, and the old one stays. */
+  reserved(row: SessionRow, writeMark: number): void {
+    this.#reserving[row] = 0;
+    this.#writeMarks[row] = Math.max(this.#writeMarks[row]!, writeMark);
+  }
+
+  /** A restored session goes on where no number was used before. */
+  skipToWriteMark(row: SessionRow): void {
+    this.#writeSequences[row] = this.#writeMarks[row]!;
+  }
+
+  /** One more record that did not open; how many it were. */
+  countForged(row: SessionRow): number {
+    return ++this.#forged[row]!;
   }
 
   isNewRead(row: SessionRow, sequence: number): boolean {
@@ -216,11 +256,15 @@ export class SessionTable {
 
   /** Only after the record opened. */
   markRead(row: SessionRow, sequence: number): void {
+    mark(this.#loadWindow(row), sequence);
+    this.#storeWindow(row);
+  }
+
+  /** Whatever came up to this number has taken effect: none of it is new any more. */
+  raiseReadMark(row: SessionRow, sequence: number): void {
     const window = this.#loadWindow(row);
-    mark(window, sequence);
-    this.#readHighest[row] = window.highest;
-    this.#readRecent[row] = window.recent;
-    this.#readOlder[row] = window.older;
+    markAllUpTo(window, sequence);
+    this.#storeWindow(row);
   }
 
   /** An authentic record came from this peer. */
@@ -243,6 +287,12 @@ export class SessionTable {
     scratch.recent = this.#readRecent[row]!;
     scratch.older = this.#readOlder[row]!;
     return scratch;
+  }
+
+  #storeWindow(row: SessionRow): void {
+    this.#readHighest[row] = scratch.highest;
+    this.#readRecent[row] = scratch.recent;
+    this.#readOlder[row] = scratch.older;
   }
 
   #link(row: SessionRow, now: Instant): void {
@@ -270,26 +320,19 @@ export class SessionTable {
       this.#ownerRows,
       this.#ownerCredentials,
       this.#writeSequences,
+      this.#writeMarks,
+      this.#reserving,
+      this.#forged,
       this.#readHighest,
       this.#readRecent,
       this.#readOlder,
       this.#heard,
-      this.#established,
+      this.#created,
       this.#finishedSequences,
-      this.#clientRandoms,
+      this.#helloStarts,
       this.#plainSequences,
     ];
   }
-}
-
-export interface NewSession extends Established {
-  readonly peer: Peer;
-  readonly remote: Remote;
-}
-
-function startOf(clientRandom: Bytes): number {
-  const [a, b, c, d] = clientRandom as unknown as [number, number, number, number];
-  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
 }
 
 const scratch = newReplayWindow();

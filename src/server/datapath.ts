@@ -7,14 +7,17 @@ import type { CoapEndpoint, CoapOut } from '../coap/endpoint.ts';
 import type { Exchange } from '../coap/exchange.ts';
 import type { DtlsEndpoint, DtlsOut, Session } from '../dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../dtls/fault.ts';
+import type { Owner } from '../dtls/psk.ts';
 import type { Principal } from '../fleet/credential.ts';
 import type { StoredEvent } from '../fleet/event.ts';
 import type { CredentialId, Row } from '../fleet/names.ts';
+import type { SessionChange, SessionRow } from '../fleet/session.ts';
 import { type Commit, type CommitResult, emptyCommit, type Store } from '../fleet/store.ts';
 import { unavailable } from '../service/answer.ts';
 import type { Outcome, RequestContext } from '../service/outcome.ts';
 import { expiryCheckInterval, type Service } from '../service/service.ts';
 import { isPlainPeer, type PlainPeers } from './plainPeers.ts';
+import { readSession, sessionRow } from './sessionForm.ts';
 
 /**
  * The loop: the only place that moves things between the machines. A datagram goes down through DTLS and CoAP to the
@@ -49,6 +52,19 @@ export class Datapath implements CoapOut, DtlsOut {
     const peer = this.#parts.plain.peer(remote, displaced => this.#parts.coap.drop(displaced, this));
     if (peer !== undefined) this.#parts.coap.receive(this.#now, peer, datagram, this);
     this.#end();
+  }
+
+  /** Goes on with the sessions that an earlier process kept; before the first datagram. Returns how many. */
+  restore(rows: Iterable<SessionRow>): number {
+    this.#begin(undefined);
+    let restored = 0;
+    for (const row of rows) {
+      const state = readSession(row);
+      if (state !== undefined && this.#parts.dtls?.restore(this.#now, state, this) === true) restored++;
+      else this.#commitSession({ kind: 'ended', credential: row.credential, peer: row.peer }, () => {});
+    }
+    this.#end();
+    return restored;
   }
 
   /** The timer that `arm` asked for has come. */
@@ -98,7 +114,16 @@ export class Datapath implements CoapOut, DtlsOut {
 
   verified(peer: Peer, session: Session): void {
     this.#parts.report.session(peer, session);
-    this.#parts.dtls?.confirmed(peer, this);
+    const opened = { kind: 'opened', session: sessionRow(session) } as const;
+    this.#commitSession(opened, durable => {
+      if (durable) this.#parts.dtls?.confirmed(peer, this);
+      else this.#parts.dtls?.close(peer, 'not-stored', this);
+    });
+  }
+
+  reserve(peer: Peer, { credential }: Owner, writeMark: number): void {
+    const reserved = { kind: 'reserved', credential: credential as CredentialId, peer, writeMark } as const;
+    this.#commitSession(reserved, durable => this.#parts.dtls?.reserved(peer, durable ? writeMark : 0, this));
   }
 
   deliver(peer: Peer, plaintext: Bytes, sequence: number): void {
@@ -107,14 +132,25 @@ export class Datapath implements CoapOut, DtlsOut {
     this.#sequence = undefined;
   }
 
-  closed(peer: Peer, reason: CloseReason): void {
+  closed(peer: Peer, { credential }: Owner, reason: CloseReason): void {
     this.#parts.coap.drop(peer, this);
     this.#parts.report.closed(peer, reason);
+    // The session that replaced it also replaces it in the store.
+    if (reason === 'replaced') return;
+    this.#commitSession({ kind: 'ended', credential: credential as CredentialId, peer }, () => {});
   }
 
   /** A handshake that failed; or a request of ours, of which there are none yet. */
   failed(report: unknown): void {
     if (isHandshakeReport(report)) this.#parts.report.handshake(report);
+  }
+
+  #commitSession(change: SessionChange, settled: (durable: boolean) => void): void {
+    this.#parts.store.commit({ ...emptyCommit, sessions: [change] }, result => {
+      this.#begin(undefined);
+      settled(result === 'durable');
+      this.#end();
+    });
   }
 
   #decide(work: Work): void {

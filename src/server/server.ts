@@ -33,6 +33,8 @@ export interface ServerOptions {
 export interface RunningServer {
   readonly coap: SocketAddress | undefined;
   readonly coaps: SocketAddress | undefined;
+  /** How many DTLS sessions go on from an earlier run. */
+  readonly sessions: number;
   /** Takes no more datagrams, lets everything that was decided become durable and be answered, and closes. */
   stop(): Promise<void>;
 }
@@ -100,9 +102,15 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     },
   });
 
+  const sessions = datapath.restore(store.sessions());
   for (let from = 1 as Row; ; ) {
     const page = store.devices(from, pageLength);
-    for (const record of page) service.stored(record);
+    for (const record of page) {
+      service.stored(record);
+      // Each change is in the registry with the number of the record it came in: no mark of its own has to be written.
+      const { association, sequence } = record.lastExchange ?? {};
+      if (association !== undefined && sequence !== undefined) dtls.raiseReadMark(association, sequence);
+    }
     if (page.length < pageLength) break;
     from = (page.at(-1)!.row + 1) as Row;
   }
@@ -130,6 +138,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   return {
     coap: sockets.coap?.address,
     coaps: sockets.coaps?.address,
+    sessions,
     async stop() {
       stopping = true;
       clearInterval(poll);
@@ -148,5 +157,5 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
 const maxPlainPeers = 131_072;
 const pageLength = 1000;
-const foreignPollMilliseconds = 500;
+const foreignPollMilliseconds = 100;
 const aliveMilliseconds = 30_000;

@@ -88,7 +88,8 @@ export class UdpServer {
       this.received.push(text);
       this.#server.send(peer, utf8(text.toUpperCase()), this.#out);
     },
-    closed: (_, reason) => void this.closed.push(reason),
+    reserve: (peer, _, writeMark) => this.#server.reserved(peer, writeMark, this.#out),
+    closed: (_peer, _owner, reason) => void this.closed.push(reason),
     failed: report => void this.failed.push(report),
   };
 

@@ -22,7 +22,7 @@ import type { Owner, PskEntry } from '../../src/dtls/psk.ts';
  * was said is in `ladder`, one line a datagram.
  */
 export class HandshakePair {
-  readonly server: DtlsEndpoint;
+  server: DtlsEndpoint;
   readonly client: PairClient;
   readonly clients: PairClient[] = [];
   readonly ladder: string[] = [];
@@ -30,6 +30,8 @@ export class HandshakePair {
   readonly sent: { from: 'client' | 'server'; remote: Remote; datagram: Bytes; session: number }[] = [];
   readonly verified: { peer: Peer; session: Session }[] = [];
   readonly delivered: { peer: Peer; text: string; sequence: number }[] = [];
+  /** The write marks that were asked for. */
+  readonly reserved: number[] = [];
   readonly closed: { peer: Peer; reason: CloseReason }[] = [];
   readonly failed: HandshakeReport[] = [];
   readonly psks = new Map<string, PskEntry>();
@@ -48,14 +50,19 @@ export class HandshakePair {
     this.#options = options;
     this.#random = new SeededRandom(options.seed ?? 1);
     this.psks.set('device-1', { key: defaultKey, owner: { row: 1, credential: 1 } });
-    this.server = new DtlsEndpoint({
+    this.server = this.newServer(1);
+    this.client = this.addClient(options);
+  }
+
+  newServer(firstPeer: number): DtlsEndpoint {
+    const { suites, limits } = this.#options;
+    return new DtlsEndpoint({
       psk: { find: identity => this.psks.get(new TextDecoder().decode(identity)) },
       random: this.#random.fork(),
-      firstPeer: 1,
-      ...(options.suites && { suites: options.suites }),
-      limits: { maxAssociations: 8, ...options.limits },
+      firstPeer,
+      ...(suites && { suites }),
+      limits: { maxAssociations: 8, ...limits },
     });
-    this.client = this.addClient(options);
   }
 
   get now(): Now {
@@ -78,7 +85,13 @@ export class HandshakePair {
     },
     deliver: (peer, plaintext, sequence) =>
       void this.delivered.push({ peer, text: new TextDecoder().decode(plaintext), sequence }),
-    closed: (peer, reason) => void this.closed.push({ peer, reason }),
+    reserve: (peer, _, writeMark) => {
+      this.reserved.push(writeMark);
+      const { reserve = 0 } = this.#options;
+      if (reserve !== 'never')
+        this.#at(this.time + reserve, () => this.server.reserved(peer, writeMark, this.serverOut));
+    },
+    closed: (peer, _, reason) => void this.closed.push({ peer, reason }),
     failed: report => void this.failed.push(report),
   };
 
@@ -223,6 +236,8 @@ export interface PairOptions extends ClientPairOptions {
   readonly fragment?: number;
   /** After how many milliseconds a session is durable. */
   readonly confirm?: number | 'never';
+  /** After how many milliseconds a higher write mark is durable. */
+  readonly reserve?: number | 'never';
   readonly suites?: readonly CipherSuite[];
   readonly limits?: Partial<DtlsLimits>;
 }

@@ -1,13 +1,10 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { type Bytes, noBytes, utf8 } from '../../../src/base/bytes.ts';
-import type { Peer, Remote } from '../../../src/base/peer.ts';
 import { Reader } from '../../../src/base/reader.ts';
-import type { Instant } from '../../../src/base/time.ts';
 import { Writer } from '../../../src/base/writer.ts';
-import { type AssociationOut, Associations } from '../../../src/dtls/associations.ts';
 import { alertName, decodeAlert, encodeAlert } from '../../../src/dtls/codec/alert.ts';
-import { cipherSuite, cipherSuiteName } from '../../../src/dtls/codec/cipherSuite.ts';
+import { cipherSuiteName } from '../../../src/dtls/codec/cipherSuite.ts';
 import { decodeClientHello, decodeClientHelloStart, encodeClientHello } from '../../../src/dtls/codec/clientHello.ts';
 import { decodeClientKeyExchange, encodeClientKeyExchange } from '../../../src/dtls/codec/clientKeyExchange.ts';
 import { readExtensions, writeExtensions } from '../../../src/dtls/codec/extension.ts';
@@ -16,13 +13,10 @@ import { decodeHelloVerifyRequest, encodeHelloVerifyRequest } from '../../../src
 import { decodeRecord, encodePlainRecord } from '../../../src/dtls/codec/record.ts';
 import { decodeServerHello, encodeServerHello } from '../../../src/dtls/codec/serverHello.ts';
 import { decodeServerKeyExchange, encodeServerKeyExchange } from '../../../src/dtls/codec/serverKeyExchange.ts';
-import { newCounters } from '../../../src/dtls/counters.ts';
 import { CookieVerified, FinishedVerified } from '../../../src/dtls/proof.ts';
 import { Reassembly } from '../../../src/dtls/reassembly.ts';
 import { isNew, mark, newReplayWindow } from '../../../src/dtls/replayWindow.ts';
 import { hashOf, RowIndex } from '../../../src/dtls/rowIndex.ts';
-import type { Established } from '../../../src/dtls/serverHandshake.ts';
-import { SessionTable } from '../../../src/dtls/sessionTable.ts';
 
 const bytes = (max: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ maxLength: max });
 const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.record(model, { noNullPrototype: true });
@@ -242,118 +236,3 @@ t.test('the row index agrees with a map, whatever comes and goes', async () => {
     }),
   );
 });
-
-t.test('a row that is used again holds nothing of its former session', async t => {
-  const table = new SessionTable(2, 1);
-  const row = table.add(5 as Instant, { ...established(1, 0x00a9), peer: 7 as Peer, remote: at(1) });
-  const memory = new Uint8Array(table.clientKeys(row).key.buffer);
-  t.ok(memory.some(byte => byte !== 0));
-  t.equal(table.takeWriteSequence(row), 0);
-  t.equal(table.takeWriteSequence(row), 1);
-  table.markRead(row, 50);
-  table.confirm(row);
-  table.remove(row);
-  t.ok(
-    memory.every(byte => byte === 0),
-    'keys are overwritten',
-  );
-  t.equal(table.byPeer(7 as Peer), undefined);
-  t.equal(table.byAddress(at(1)), undefined);
-  t.equal(table.byOwner({ row: 1, credential: 1 }), undefined);
-  const again = table.add(9 as Instant, { ...established(2, 0xc0a8), peer: 8 as Peer, remote: at(2) });
-  t.equal(again, row);
-  t.notOk(table.isConfirmed(again));
-  t.equal(table.takeWriteSequence(again), 0);
-  t.ok(table.isNewRead(again, 50));
-  t.notOk(table.isNewRead(again, 0), 'the Finished had it');
-  t.equal(table.suite(again), cipherSuite(0xc0a8));
-  t.strictSame(table.owner(again), { row: 2, credential: 2 });
-  t.strictSame(table.remote(again), at(2));
-});
-
-t.test('the least recently heard row is always at hand', async () => {
-  fc.assert(
-    fc.property(fc.array(fc.tuple(fc.nat(5), fc.nat(2)), { maxLength: 100 }), steps => {
-      const table = new SessionTable(6, 1);
-      const rows = new Map<number, number>();
-      let order: number[] = [];
-      let time = 0;
-      for (const [n, what] of steps) {
-        const row = rows.get(n);
-        const now = ++time as Instant;
-        order = order.filter(other => other !== n);
-        if (row === undefined) {
-          rows.set(n, table.add(now, { ...established(n, 0xc0a8), peer: time as Peer, remote: at(n) }));
-          order.push(n);
-        } else if (what === 0) {
-          table.remove(row);
-          rows.delete(n);
-        } else {
-          table.heard(row, now);
-          order.push(n);
-        }
-        const oldest = order[0] === undefined ? undefined : rows.get(order[0]);
-        if (table.leastRecentlyHeard() !== oldest || table.size !== rows.size) return false;
-      }
-      return true;
-    }),
-  );
-});
-
-t.test('a session ends before its sequence numbers do', async t => {
-  const sent: Bytes[] = [];
-  const closed: string[] = [];
-  const out: AssociationOut = {
-    transmit: (_, datagram) => void sent.push(datagram),
-    deliver: () => undefined,
-    closed: (_, reason) => void closed.push(reason),
-  };
-  const associations = new Associations(2, 1, newCounters(), 3);
-  associations.establish(time, 7 as Peer, at(1), established(1, 0xc0a8), out);
-  associations.confirm(7 as Peer, out);
-  for (let n = 0; n < 10; n++) associations.send(7 as Peer, utf8('x'), out);
-  t.equal(sent.length, 4);
-  t.strictSame(closed, ['exhausted']);
-  t.equal(associations.size, 0);
-  associations.establish(time, 8 as Peer, at(1), established(1, 0xc0a8), out);
-  associations.confirm(8 as Peer, out);
-  associations.send(8 as Peer, utf8('x'), out);
-  associations.send(8 as Peer, utf8('x'), out);
-  associations.close(8 as Peer, 'closed', out);
-  t.strictSame(closed, ['exhausted', 'exhausted'], 'once, when the close_notify took the last number');
-});
-
-t.test('a table of its full size takes the memory it says', async t => {
-  const before = process.memoryUsage().arrayBuffers;
-  const table = new SessionTable(200_000, 1);
-  const each = (process.memoryUsage().arrayBuffers - before) / table.capacity;
-  t.ok(each < 250, `${each.toFixed(0)} bytes a session`);
-  t.equal(table.size, 0);
-});
-
-function established(n: number, suiteId: number): Established {
-  const suite = cipherSuite(suiteId)!;
-  const direction = (fill: number) => ({
-    key: new Uint8Array(suite.keyLength).fill(fill),
-    iv: new Uint8Array(4).fill(fill),
-  });
-  return {
-    proof: FinishedVerified.check(noBytes, noBytes)!,
-    suite,
-    keys: { client: direction(0x11), server: direction(0x22) },
-    owner: { row: n, credential: n },
-    identity: utf8('device'),
-    maxPlaintext: 16_384,
-    clientRandom: new Uint8Array(32).fill(n),
-    readSequence: 0,
-    verifyData: new Uint8Array(12).fill(0x33),
-    messageSequence: 3,
-    plainSequence: 3,
-  };
-}
-
-function at(n: number): Remote {
-  return { socket: 0, address: `192.0.2.${n}`, port: 1000 + n };
-}
-
-const time = 1 as Instant;

@@ -1,0 +1,89 @@
+import type { Bytes } from '../base/bytes.ts';
+import type { Remote } from '../base/peer.ts';
+import { Reader } from '../base/reader.ts';
+import type { WallTime } from '../base/time.ts';
+import { Writer } from '../base/writer.ts';
+import { cipherSuite } from '../dtls/codec/cipherSuite.ts';
+import type { Session } from '../dtls/endpoint.ts';
+import type { SessionState } from '../dtls/sessionState.ts';
+import type { CredentialId } from '../fleet/names.ts';
+import type { SessionRow } from '../fleet/session.ts';
+
+/**
+ * A DTLS session as the store keeps it. The first part is written once and sealed; the second, where the device is, may
+ * change while the session lives.
+ *
+ * ```
+ *  secret: form 1 | suite 2 | device row 6 | created 6 | max plaintext 2 | hello 4 | message_seq 2 | epoch-0 sequence 6
+ *          | client key <1> | client iv <1> | server key <1> | server iv <1> | verify_data <1>
+ *  state:  form 1 | socket 1 | port 2 | address <1>
+ * ```
+ */
+export function sessionRow(session: Session): SessionRow {
+  const { peer, owner, identity, writeMark, readMark, remote } = session;
+  return {
+    peer,
+    credential: owner.credential as CredentialId,
+    identity,
+    secret: writeSecret(session),
+    state: writeState(remote),
+    writeMark,
+    readMark,
+  };
+}
+
+/** `undefined` for a form or a suite that this version does not know: the device handshakes anew. */
+export function readSession(row: SessionRow): SessionState | undefined {
+  const remote = readState(row.state);
+  const reader = new Reader(row.secret);
+  if (remote === undefined || reader.u8() !== secretForm) return undefined;
+  const suite = cipherSuite(reader.u16());
+  if (suite === undefined) return undefined;
+  const { peer, credential, writeMark, readMark } = row;
+  const owner = { row: reader.u48(), credential };
+  const createdAt = reader.u48() as WallTime;
+  const maxPlaintext = reader.u16();
+  const helloStart = reader.u32();
+  const messageSequence = reader.u16();
+  const plainSequence = reader.u48();
+  const client = { key: reader.vector8(), iv: reader.vector8() };
+  const server = { key: reader.vector8(), iv: reader.vector8() };
+  const verifyData = reader.vector8();
+  return {
+    peer,
+    owner,
+    remote,
+    suite,
+    keys: { client, server },
+    maxPlaintext,
+    createdAt,
+    writeMark,
+    readMark,
+    helloStart,
+    verifyData,
+    messageSequence,
+    plainSequence: plainSequence + plainSequencesAhead,
+  };
+}
+
+function writeSecret({ suite, owner, createdAt, keys, verifyData, ...session }: SessionState): Bytes {
+  const writer = new Writer(160).u8(secretForm).u16(suite.id).u48(owner.row).u48(createdAt);
+  writer.u16(session.maxPlaintext).u32(session.helloStart).u16(session.messageSequence).u48(session.plainSequence);
+  for (const { key, iv } of [keys.client, keys.server]) writer.vector8(key).vector8(iv);
+  return writer.vector8(verifyData).finish();
+}
+
+export function writeState({ socket, port, address }: Remote): Bytes {
+  return new Writer(24).u8(stateForm).u8(socket).u16(port).vector8(new TextEncoder().encode(address)).finish();
+}
+
+function readState(bytes: Bytes): Remote | undefined {
+  const reader = new Reader(bytes);
+  if (reader.u8() !== stateForm) return undefined;
+  return { socket: reader.u8(), port: reader.u16(), address: new TextDecoder().decode(reader.vector8()) };
+}
+
+const secretForm = 1;
+const stateForm = 1;
+/** More last flights than an earlier process sent again: their numbers protect nothing, but some clients look at them. */
+const plainSequencesAhead = 1000;
