@@ -9,11 +9,23 @@ import { promisify } from 'node:util';
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
+interface LogLine {
+  readonly msg: string;
+  readonly coap: string & Record<string, number>;
+  readonly coaps: string;
+  readonly sessions: number;
+  readonly dtls: Record<string, number>;
+}
+
 /** The real server in a process of its own, on free ports and a directory that goes away with the test. */
 export class TestServer {
   readonly data: string;
   coap = '';
   coaps = '';
+  /** How many sessions go on from an earlier run. */
+  sessions = 0;
+  /** What the last line of the log says, once the server has ended well. */
+  stopped: { dtls: Record<string, number>; coap: Record<string, number> } | undefined;
   #process: ChildProcess | undefined;
 
   private constructor(data: string) {
@@ -32,15 +44,19 @@ export class TestServer {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     this.#process = child;
-    for await (const line of createInterface({ input: child.stdout })) {
-      const entry = JSON.parse(line) as { msg: string; coap: string; coaps: string };
-      if (entry.msg !== 'ready') continue;
-      this.coap = entry.coap;
-      this.coaps = entry.coaps;
-      child.stdout.resume();
-      return;
-    }
-    throw new Error('the server ended before it was ready');
+    const lines = createInterface({ input: child.stdout });
+    await new Promise<void>((resolve, reject) => {
+      lines.on('line', line => {
+        const entry = JSON.parse(line) as LogLine;
+        if (entry.msg === 'stopped') this.stopped = entry;
+        if (entry.msg !== 'ready') return;
+        this.coap = entry.coap;
+        this.coaps = entry.coaps;
+        this.sessions = entry.sessions;
+        resolve();
+      });
+      lines.on('close', () => reject(new Error('the server ended before it was ready')));
+    });
   }
 
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
@@ -57,7 +73,8 @@ export class TestServer {
     return stdout;
   }
 
-  remove(): Promise<void> {
+  async remove(): Promise<void> {
+    if (this.#process?.exitCode === null && this.#process.signalCode === null) await this.end('SIGKILL');
     return rm(this.data, { recursive: true, force: true });
   }
 }
