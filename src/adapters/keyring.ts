@@ -36,6 +36,13 @@ export class Keyring {
     return this.#keys.registrationIds;
   }
 
+  /** As lasting as registration ids: a session that outlives a rotation keeps its connection ID. */
+  get connectionIds(): Bytes {
+    return new Uint8Array(
+      hkdfSync('sha256', this.#keys.registrationIds, new Uint8Array(0), 'connection ids', keyLength),
+    );
+  }
+
   get fakeKeys(): Bytes {
     return this.#keys.fakeKeys;
   }

@@ -39,10 +39,21 @@ export class AddressTable {
     return true;
   }
 
+  /** Whether this is the slot's address, found by it or not. */
+  is(slot: number, remote: Remote): boolean {
+    return parse(remote) && same(this.#words, slot * wordsPerAddress, parsed, 0);
+  }
+
   delete(slot: number): void {
+    this.release(slot);
+    this.#zones.delete(slot);
+  }
+
+  /** The slot keeps its address, and is not found by it any more: another one may have it. */
+  release(slot: number): void {
     const at = slot * wordsPerAddress;
     let hole = this.#placeOf(hash(this.#words, at, this.#seed), this.#words, at);
-    this.#zones.delete(slot);
+    if (this.#places[hole] !== slot + 1) return;
     // Moves back whatever stands behind the hole and wants to stand at or before it, so that no search ends early.
     for (let place = (hole + 1) & this.#mask; this.#places[place] !== 0; place = (place + 1) & this.#mask) {
       const wanted = hash(this.#words, (this.#places[place]! - 1) * wordsPerAddress, this.#seed) & this.#mask;

@@ -1,13 +1,18 @@
-import { type Bytes, concatBytes } from '../base/bytes.ts';
-import type { Peer, Remote } from '../base/peer.ts';
+import { type Bytes, sameBytes } from '../base/bytes.ts';
+import { type Peer, type Remote, sameRemote } from '../base/peer.ts';
+import type { RandomSource } from '../base/random.ts';
 import { after, type Instant, type Milliseconds, type Now, seconds } from '../base/time.ts';
+import type { AssociationOut } from './associationOut.ts';
+import { AssociationSender, type SenderLimits } from './associationSender.ts';
 import { AlertDescription, decodeAlert, encodeAlert } from './codec/alert.ts';
 import type { CipherSuite } from './codec/cipherSuite.ts';
-import { decodeFragments, encodeHandshake, HandshakeType } from './codec/handshake.ts';
-import { ContentType, type DtlsRecord, dtls12, encodePlainRecord, maxSequence } from './codec/record.ts';
+import { decodeFragments, HandshakeType } from './codec/handshake.ts';
+import { ContentType, type DtlsRecord, recordLength } from './codec/record.ts';
+import { decodePathMessage, encodePathMessage, PathMessage, pathCookieLength } from './codec/returnRoutability.ts';
 import type { DtlsCounters } from './counters.ts';
 import type { CloseReason } from './fault.ts';
-import { openRecord, sealRecord } from './protection.ts';
+import { Moves } from './moves.ts';
+import { openRecord } from './protection.ts';
 import type { Owner } from './psk.ts';
 import type { Established } from './serverHandshake.ts';
 import { type SessionState, sessionState } from './sessionState.ts';
@@ -21,13 +26,17 @@ export class Associations {
   readonly #sessions: SessionTable;
   readonly #counters: DtlsCounters;
   readonly #limits: AssociationLimits;
-  /** Application data that waits for a sequence number: little, and not for long, since a mark is under way. */
-  readonly #held = new Map<Peer, Bytes[]>();
+  readonly #sender: AssociationSender;
 
-  constructor(limits: AssociationLimits, seed: number, counters: DtlsCounters) {
-    this.#sessions = new SessionTable(limits.maxAssociations, seed);
+  readonly #moves = new Moves();
+  readonly #random: RandomSource;
+
+  constructor(limits: AssociationLimits, random: RandomSource, counters: DtlsCounters) {
+    this.#sessions = new SessionTable(limits.maxAssociations, Math.floor(random.fraction() * 2 ** 32));
+    this.#random = random;
     this.#counters = counters;
     this.#limits = limits;
+    this.#sender = new AssociationSender(this.#sessions, this.#moves, limits, counters);
   }
 
   get size(): number {
@@ -36,6 +45,10 @@ export class Associations {
 
   byAddress(remote: Remote): SessionRow | undefined {
     return this.#sessions.byAddress(remote);
+  }
+
+  byPeer(peer: Peer): SessionRow | undefined {
+    return this.#sessions.byPeer(peer);
   }
 
   /**
@@ -67,7 +80,9 @@ export class Associations {
   restore(now: Now, state: SessionState, out: AssociationOut): boolean {
     const sessions = this.#sessions;
     if (sessions.size === sessions.capacity) return false;
-    const before = sessions.byOwner(state.owner) ?? sessions.byAddress(state.remote);
+    const atAddress = sessions.byAddress(state.remote);
+    const inTheWay = atAddress !== undefined && !sessions.hasCid(atAddress) ? atAddress : undefined;
+    const before = sessions.byOwner(state.owner) ?? inTheWay;
     // Two at one address: the newer one, by the number of the association, is the one that is there.
     if (before !== undefined && sessions.peer(before) > state.peer) return false;
     this.#makeRoom(state, out);
@@ -87,12 +102,8 @@ export class Associations {
   reserved(peer: Peer, writeMark: number, out: AssociationOut): void {
     const row = this.#sessions.byPeer(peer);
     if (row === undefined) return;
-    this.#sessions.reserved(row, writeMark);
-    const held = this.#held.get(peer) ?? [];
-    this.#held.delete(peer);
-    // If the mark failed, the next message asks again: at the pace of the traffic, not of the failing disk.
-    if (this.#sessions.writeSequence(row) >= this.#sessions.writeMark(row)) this.#counters.starved += held.length;
-    else for (const plaintext of held) this.send(peer, plaintext, out);
+    this.#sender.reserved(row, writeMark, out);
+    this.#endIfExhausted(row, out);
   }
 
   /** The session is durable: its last flight may leave, and its traffic flow. */
@@ -100,7 +111,7 @@ export class Associations {
     const row = this.#sessions.byPeer(peer);
     if (row === undefined || this.#sessions.isConfirmed(row)) return;
     this.#sessions.confirm(row);
-    this.#sendLastFlight(row, out);
+    this.#sender.sendLastFlight(row, out);
   }
 
   send(peer: Peer, plaintext: Bytes, out: AssociationOut): void {
@@ -110,14 +121,8 @@ export class Associations {
       this.#counters.tooLong++;
       return;
     }
-    if (this.#send(row, ContentType.applicationData, plaintext, out)) return;
-    const held = this.#held.get(peer) ?? [];
-    if (held.length === maxHeld || (held.length === 0 && this.#held.size === maxHolding)) {
-      this.#counters.starved++;
-      return;
-    }
-    held.push(plaintext.slice());
-    this.#held.set(peer, held);
+    this.#sender.sendData(row, plaintext, out);
+    this.#endIfExhausted(row, out);
   }
 
   /** Whose session this is and where it is heard from; `undefined` once it is gone. */
@@ -145,31 +150,58 @@ export class Associations {
     return row === undefined ? undefined : this.#sessions.peer(row);
   }
 
+  /** The peer answered what was sent to this address: from now on it is the one. `false` if it is not where it was last. */
+  proved(peer: Peer, remote: Remote, out: AssociationOut): boolean {
+    const sessions = this.#sessions;
+    const row = sessions.byPeer(peer);
+    const move = row === undefined ? undefined : this.#moves.get(row);
+    if (row === undefined || move === undefined || !sameRemote(move.remote, remote)) return false;
+    this.#moves.end(row);
+    this.#freeAddress(remote, out);
+    sessions.moveTo(row, remote);
+    this.#counters.moved++;
+    out.moved(peer, sessions.owner(row), remote);
+    return true;
+  }
+
   /** Ends the sessions of which nothing was heard for too long. */
   expire(now: Instant, out: AssociationOut): void {
-    for (let next = this.nextExpiry(); next !== undefined && next <= now; next = this.nextExpiry()) {
+    this.#moves.expire(now);
+    for (let next = this.#nextIdle(); next !== undefined && next <= now; next = this.#nextIdle()) {
       this.close(this.#sessions.peer(this.#sessions.leastRecentlyHeard()!), 'idle', out);
     }
   }
 
   nextExpiry(): Instant | undefined {
+    const move = this.#moves.nextExpiry();
+    const idle = this.#nextIdle();
+    return move === undefined || idle === undefined ? (move ?? idle) : (Math.min(move, idle) as Instant);
+  }
+
+  #nextIdle(): Instant | undefined {
     const row = this.#sessions.leastRecentlyHeard();
     return row === undefined ? undefined : after(this.#sessions.heardAt(row), this.#limits.idleTimeout);
   }
 
   /** `false` if the record is not of this association, or not new. */
-  receive(now: Now, row: SessionRow, record: DtlsRecord, out: AssociationOut): boolean {
+  receive(now: Now, row: SessionRow, remote: Remote, record: DtlsRecord, out: AssociationOut): boolean {
     const sessions = this.#sessions;
+    // Agreed to, a connection ID has to be there (RFC 9146 §3).
+    if (record.cid.length > 0 !== sessions.hasCid(row)) {
+      this.#counters.wrongCid++;
+      return false;
+    }
     if (!sessions.isNewRead(row, record.sequence)) {
       this.#counters.replayed++;
       return false;
     }
-    const plaintext = openRecord(sessions.suite(row), sessions.clientKeys(row), record);
-    if (plaintext === undefined) {
+    const opened = openRecord(sessions.suite(row), sessions.clientKeys(row), record);
+    if (opened === undefined) {
       this.#counters.notAuthentic++;
       if (sessions.countForged(row) >= integrityLimit(sessions.suite(row))) this.#remove(row, 'forged', out);
       return false;
     }
+    const newest = sessions.isNewestRead(row, record.sequence);
     sessions.markRead(row, record.sequence);
     sessions.heard(row, now.instant);
     if (this.#age(now, row) > this.#limits.maxAge) {
@@ -177,13 +209,48 @@ export class Associations {
       return true;
     }
     // A restored session has no number left: it gets some before its answer has to be sealed.
-    this.#reserve(row, out);
+    this.#sender.reserve(row, out);
+    // An older record says where the peer was, and not where it is.
+    if (newest && sessions.hasCid(row) && sessions.isConfirmed(row))
+      this.#heardFrom(now, row, remote, record, opened.type, out);
+    const { type, plaintext } = opened;
     if (plaintext.length > sessions.maxPlaintext(row)) this.#counters.tooLong++;
-    else if (record.type === ContentType.applicationData) this.#receiveData(row, plaintext, record.sequence, out);
-    else if (record.type === ContentType.alert) this.#receiveAlert(row, plaintext, out);
-    else if (record.type === ContentType.handshake) this.#receiveHandshake(now, row, plaintext, out);
+    else if (type === ContentType.applicationData) this.#receiveData(row, plaintext, record.sequence, out);
+    else if (type === ContentType.alert) this.#receiveAlert(row, plaintext, out);
+    else if (type === ContentType.handshake) this.#receiveHandshake(now, row, plaintext, out);
+    else if (type === ContentType.returnRoutabilityCheck) this.#receivePathMessage(row, remote, plaintext, out);
     else this.#counters.unexpected++;
     return true;
+  }
+
+  #heardFrom(now: Now, row: SessionRow, remote: Remote, record: DtlsRecord, type: number, out: AssociationOut): void {
+    const sessions = this.#sessions;
+    if (sessions.isAt(row, remote)) {
+      this.#moves.end(row);
+      return;
+    }
+    const isNews = this.#moves.note(now.instant, row, remote, recordLength(record));
+    // The response to a challenge is not challenged: it is about to end the matter.
+    if (type === ContentType.returnRoutabilityCheck) return;
+    if (sessions.checksReturnRoutability(row)) this.#challenge(row, out);
+    else if (isNews) out.moving(sessions.peer(row), remote);
+  }
+
+  /** Once for each record that comes from there: lost ones are made good by the next. */
+  #challenge(row: SessionRow, out: AssociationOut): void {
+    const cookie = this.#random.bytes(pathCookieLength);
+    this.#moves.get(row)!.cookie = cookie;
+    this.#send(row, ContentType.returnRoutabilityCheck, encodePathMessage(PathMessage.challenge, cookie), out);
+  }
+
+  #receivePathMessage(row: SessionRow, remote: Remote, plaintext: Bytes, out: AssociationOut): void {
+    const message = decodePathMessage(plaintext);
+    const cookie = this.#moves.get(row)?.cookie;
+    if (message === undefined) this.#counters.malformed++;
+    // The server has one address and challenges nobody to prove it; a response proves only what was asked.
+    else if (message.type !== PathMessage.response || cookie === undefined || !sameBytes(cookie, message.cookie)) {
+      this.#counters.unexpected++;
+    } else this.proved(this.#sessions.peer(row), remote, out);
   }
 
   #receiveData(row: SessionRow, plaintext: Bytes, sequence: number, out: AssociationOut): void {
@@ -208,7 +275,7 @@ export class Associations {
   #receiveHandshake(now: Now, row: SessionRow, plaintext: Bytes, out: AssociationOut): void {
     const type = decodeFragments(plaintext)?.[0]?.type;
     if (type === HandshakeType.finished && this.#age(now, row) < lastFlightLifetime) {
-      this.#sendLastFlight(row, out);
+      if (this.#sessions.isConfirmed(row)) this.#sender.sendLastFlight(row, out);
     } else if (type === HandshakeType.clientHello) {
       this.#sendAlert(row, AlertDescription.noRenegotiation, out);
     } else {
@@ -216,61 +283,22 @@ export class Associations {
     }
   }
 
-  /** ChangeCipherSpec, then Finished, each in a record of its own with a new sequence number (flight 6). */
-  #sendLastFlight(row: SessionRow, out: AssociationOut): void {
-    const sessions = this.#sessions;
-    if (!sessions.isConfirmed(row)) return;
-    const { verifyData, messageSequence } = sessions.finished(row);
-    const change = encodePlainRecord(
-      ContentType.changeCipherSpec,
-      dtls12,
-      sessions.takePlainSequence(row),
-      changeCipherSpec,
-    );
-    const finished = encodeHandshake(HandshakeType.finished, messageSequence, verifyData);
-    const sealed = this.#seal(row, ContentType.handshake, finished, out);
-    if (sealed !== undefined) out.transmit(sessions.remote(row), concatBytes(change, sealed));
-  }
-
   #sendAlert(row: SessionRow, description: number, out: AssociationOut): void {
     if (!this.#sessions.isConfirmed(row)) return;
     this.#send(row, ContentType.alert, encodeAlert({ level: 'warning', description }), out);
   }
 
-  /** `false` if there is no sequence number for it at the moment. */
-  #send(row: SessionRow, type: number, plaintext: Bytes, out: AssociationOut): boolean {
-    const record = this.#seal(row, type, plaintext, out);
-    if (record === undefined) return false;
-    out.transmit(this.#sessions.remote(row), record);
-    // 2^48 records: centuries at a thousand a second. A session that gets there ends, since one more would use a nonce
-    // twice (RFC 6347 §4.1: sequence numbers must not wrap).
+  #send(row: SessionRow, type: number, plaintext: Bytes, out: AssociationOut): void {
+    this.#sender.send(row, type, plaintext, out);
+    this.#endIfExhausted(row, out);
+  }
+
+  /**
+   * 2^48 records: centuries at a thousand a second. A session that gets there ends, since one more would use a nonce
+   * twice (RFC 6347 §4.1: sequence numbers must not wrap).
+   */
+  #endIfExhausted(row: SessionRow, out: AssociationOut): void {
     if (this.#sessions.writeSequence(row) > this.#limits.lastWriteSequence) this.#remove(row, 'exhausted', out);
-    return true;
-  }
-
-  /** `undefined` if there is no number that may be used: the next mark is not durable yet. */
-  #seal(row: SessionRow, type: number, plaintext: Bytes, out: AssociationOut): Bytes | undefined {
-    const sessions = this.#sessions;
-    this.#reserve(row, out);
-    if (sessions.writeSequence(row) >= sessions.writeMark(row)) return undefined;
-    return sealRecord(
-      sessions.suite(row),
-      sessions.serverKeys(row),
-      type,
-      epoch,
-      sessions.takeWriteSequence(row),
-      plaintext,
-    );
-  }
-
-  /** Asks for a higher write mark once half of the numbers below the present one are used. */
-  #reserve(row: SessionRow, out: AssociationOut): void {
-    const sessions = this.#sessions;
-    const { writeMarkStep } = this.#limits;
-    const mark = sessions.writeMark(row);
-    if (sessions.writeSequence(row) < mark - writeMarkStep / 2 || sessions.isReserving(row)) return;
-    sessions.reserving(row);
-    out.reserve(sessions.peer(row), sessions.owner(row), mark + writeMarkStep);
   }
 
   /** Address and owner of a new session get free, and a row for it. */
@@ -278,9 +306,16 @@ export class Associations {
     const sessions = this.#sessions;
     const ofOwner = sessions.byOwner(owner);
     if (ofOwner !== undefined) this.#remove(ofOwner, 'replaced', out);
-    const atAddress = sessions.byAddress(remote);
-    if (atAddress !== undefined) this.#remove(atAddress, 'displaced', out);
+    this.#freeAddress(remote, out);
     if (sessions.size === sessions.capacity) this.#remove(sessions.leastRecentlyHeard()!, 'evicted', out);
+  }
+
+  /** Whoever was at this address before is found by its connection ID, or not at all. */
+  #freeAddress(remote: Remote, out: AssociationOut): void {
+    const row = this.#sessions.byAddress(remote);
+    if (row === undefined) return;
+    if (this.#sessions.hasCid(row)) this.#sessions.releaseAddress(row);
+    else this.#remove(row, 'displaced', out);
   }
 
   /** On the wall's clock, which goes on over restarts. */
@@ -291,34 +326,20 @@ export class Associations {
   #remove(row: SessionRow, reason: CloseReason, out: AssociationOut): void {
     const peer = this.#sessions.peer(row);
     const owner = this.#sessions.owner(row);
-    this.#held.delete(peer);
+    this.#sender.forget(row);
+    this.#moves.end(row);
     this.#sessions.remove(row);
     out.closed(peer, owner, reason);
   }
 }
 
-/** The part of `DtlsOut` that concerns established associations. */
-export interface AssociationOut {
-  transmit(remote: Remote, datagram: Bytes): void;
-  /** Authentic application data, once and in no particular order; `sequence` is its record's. A view, valid during the call. */
-  deliver(peer: Peer, plaintext: Bytes, sequence: number): void;
-  /**
-   * Numbers run out: `reserved` is owed, with this mark once it is durable, with a lower one if that failed. Until then
-   * the session goes on with what is left, which is half a step, or nothing after a restart.
-   */
-  reserve(peer: Peer, owner: Owner, writeMark: number): void;
-  closed(peer: Peer, owner: Owner, reason: CloseReason): void;
-}
-
-export interface AssociationLimits {
+export interface AssociationLimits extends SenderLimits {
   /** How many established associations there may be; beyond it the least recently heard goes. */
   readonly maxAssociations: number;
   /** A session of which nothing was heard for so long ends. */
   readonly idleTimeout: Milliseconds;
   /** A session older than this ends with the next record that comes. */
   readonly maxAge: Milliseconds;
-  /** How many of our records one durable mark is good for. */
-  readonly writeMarkStep: number;
   /** The number of the last record that a session may send. */
   readonly lastWriteSequence: number;
 }
@@ -331,14 +352,6 @@ function integrityLimit({ cipher }: CipherSuite): number {
   return cipher.endsWith('gcm') ? 2 ** 32 - 1 : 2 ** 23;
 }
 
-/** How many messages wait for a sequence number, for one peer, and for how many peers. */
-const maxHeld = 8;
-const maxHolding = 4096;
-const changeCipherSpec: Bytes = Uint8Array.of(1);
-/** There is no renegotiation, so this is the only epoch with keys. */
-const epoch = 1;
-/** A margin below 2^48: repeated last flights take numbers too. */
-export const lastWriteSequence = maxSequence - 1024;
 /** As long as a client retransmits. */
 const lateHelloLifetime = seconds(60);
 /** Twice the maximum segment lifetime of TCP (RFC 6347 §4.2.4). */

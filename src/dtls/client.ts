@@ -1,4 +1,4 @@
-import type { Bytes } from '../base/bytes.ts';
+import { type Bytes, noBytes, sameBytes } from '../base/bytes.ts';
 import type { RandomSource } from '../base/random.ts';
 import { after, type Instant, type Milliseconds, type Now, seconds } from '../base/time.ts';
 import { assertNever } from '../base/unreachable.ts';
@@ -12,8 +12,10 @@ import {
   decodeRecord,
   maxPlaintextLength,
   maxSequence,
-  recordHeaderLength,
+  recordLength,
 } from './codec/record.ts';
+import { decodePathMessage, encodePathMessage, PathMessage } from './codec/returnRoutability.ts';
+import type { NegotiatedCids } from './connectionId.ts';
 import type { SessionKeys } from './crypto/keySchedule.ts';
 import { openRecord, sealRecord } from './protection.ts';
 import { isNew, mark, newReplayWindow, type ReplayWindow } from './replayWindow.ts';
@@ -43,7 +45,7 @@ export class DtlsClient {
 
   connect(now: Now, out: ClientOut): void {
     this.#established = undefined;
-    this.#handshake = new ClientHandshake({ ...this.#options, suites: this.#suites });
+    this.#handshake = new ClientHandshake({ returnRoutability: true, ...this.#options, suites: this.#suites });
     this.#giveUpAt = after(now.instant, this.#options.giveUpAfter ?? defaultGiveUp);
     this.#apply(now, this.#handshake.start(), out);
   }
@@ -51,9 +53,9 @@ export class DtlsClient {
   receive(now: Now, datagram: Bytes, out: ClientOut): void {
     let at = 0;
     for (let records = 0; at < datagram.length && records < maxRecords; records++) {
-      const record = decodeRecord(datagram, at);
+      const record = decodeRecord(datagram, at, this.#options.cid?.length ?? 0);
       if (record === undefined) return;
-      at += recordHeaderLength + record.fragment.length;
+      at += recordLength(record);
       const handshake = this.#handshake;
       if (record.epoch === 1 && this.#established !== undefined) this.#receiveSealed(this.#established, record, out);
       else if (handshake === undefined) continue;
@@ -112,7 +114,8 @@ export class DtlsClient {
         const window = newReplayWindow();
         mark(window, step.readSequence);
         this.#end();
-        this.#established = { suite: step.suite, keys: step.keys, writeSequence: step.writeSequence, window };
+        const { suite, keys, cids, writeSequence } = step;
+        this.#established = { suite, keys, cids, writeSequence, window };
         return out.connected(step.suite);
       }
       default:
@@ -121,12 +124,14 @@ export class DtlsClient {
   }
 
   #receiveSealed(session: EstablishedClient, record: DtlsRecord, out: ClientOut): void {
-    if (!isNew(session.window, record.sequence)) return;
-    const plaintext = openRecord(session.suite, session.keys.server, record);
-    if (plaintext === undefined) return;
+    if (!sameBytes(record.cid, session.cids?.client ?? noBytes) || !isNew(session.window, record.sequence)) return;
+    const opened = openRecord(session.suite, session.keys.server, record);
+    if (opened === undefined) return;
     mark(session.window, record.sequence);
-    if (record.type === ContentType.applicationData) return out.deliver(plaintext);
-    if (record.type !== ContentType.alert) return;
+    const { type, plaintext } = opened;
+    if (type === ContentType.applicationData) return out.deliver(plaintext);
+    if (type === ContentType.returnRoutabilityCheck) return this.#answerChallenge(session, plaintext, out);
+    if (type !== ContentType.alert) return;
     const alert = decodeAlert(plaintext);
     if (alert === undefined) return;
     if (alert.level === 'warning' && alert.description !== AlertDescription.closeNotify) return;
@@ -134,6 +139,14 @@ export class DtlsClient {
     if (alert.description === AlertDescription.closeNotify) this.close(out);
     this.#end();
     out.closed(alert.description === AlertDescription.closeNotify ? 'close-notify' : 'alert');
+  }
+
+  /** At once, and once (RFC 9853 §5.4). */
+  #answerChallenge(session: EstablishedClient, plaintext: Bytes, out: ClientOut): void {
+    const message = decodePathMessage(plaintext);
+    if (message?.type !== PathMessage.challenge || session.cids?.returnRoutability !== true) return;
+    const response = encodePathMessage(PathMessage.response, message.cookie);
+    this.#seal(session, ContentType.returnRoutabilityCheck, response, out);
   }
 
   /** In clear it is anybody's word: it ends a handshake, which can be begun again, and never a session. */
@@ -151,7 +164,8 @@ export class DtlsClient {
   #seal(session: EstablishedClient, type: number, plaintext: Bytes, out: ClientOut): void {
     // One more record would use a nonce twice: a session that gets there is silent, and its owner connects again.
     if (session.writeSequence > maxSequence) return;
-    out.transmit(sealRecord(session.suite, session.keys.client, type, 1, session.writeSequence++, plaintext));
+    const { suite, keys, cids } = session;
+    out.transmit(sealRecord(suite, keys.client, type, 1, session.writeSequence++, plaintext, cids?.server));
   }
 
   #end(): void {
@@ -176,6 +190,10 @@ export interface ClientOptions {
   readonly key: Bytes;
   readonly random: RandomSource;
   readonly suites?: readonly CipherSuite[];
+  /** What the server is to put into its records to us; empty if it need not; `undefined` to do without (RFC 9146). */
+  readonly cid?: Bytes | undefined;
+  /** Whether to offer the return routability check (RFC 9853); by default with a `cid`. */
+  readonly returnRoutability?: boolean | undefined;
   readonly firstTimeout?: Milliseconds;
   readonly giveUpAfter?: Milliseconds;
 }
@@ -183,6 +201,7 @@ export interface ClientOptions {
 interface EstablishedClient {
   readonly suite: CipherSuite;
   readonly keys: SessionKeys;
+  readonly cids: NegotiatedCids | undefined;
   writeSequence: number;
   readonly window: ReplayWindow;
 }

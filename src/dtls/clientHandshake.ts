@@ -1,15 +1,16 @@
-import { type Bytes, concatBytes, noBytes } from '../base/bytes.ts';
+import { type Bytes, concatBytes, noBytes, sameBytes } from '../base/bytes.ts';
 import type { RandomSource } from '../base/random.ts';
 import { AlertDescription, encodeAlert } from './codec/alert.ts';
 import { type CipherSuite, cipherSuite, emptyRenegotiationInfoScsv } from './codec/cipherSuite.ts';
 import { encodeClientHello, nullCompression } from './codec/clientHello.ts';
 import { encodeClientKeyExchange } from './codec/clientKeyExchange.ts';
-import { ExtensionType } from './codec/extension.ts';
+import { decodeConnectionId, type Extensions, ExtensionType, encodeConnectionId } from './codec/extension.ts';
 import { encodeHandshake, type Fragment, HandshakeType } from './codec/handshake.ts';
 import { decodeHelloVerifyRequest } from './codec/helloVerifyRequest.ts';
 import { ContentType, type DtlsRecord, dtls10, dtls12, encodePlainRecord } from './codec/record.ts';
 import { decodeServerHello } from './codec/serverHello.ts';
 import { decodeServerKeyExchange } from './codec/serverKeyExchange.ts';
+import type { NegotiatedCids } from './connectionId.ts';
 import { KeySchedule, type SessionKeys } from './crypto/keySchedule.ts';
 import { FinishedVerified } from './proof.ts';
 import { openRecord, sealRecord } from './protection.ts';
@@ -66,9 +67,10 @@ export class ClientHandshake {
 
   receiveProtected(record: DtlsRecord): ClientStep {
     const state = this.#state;
-    if (record.type !== ContentType.handshake) return nothing;
     if (state.expects === 'finished') return this.#finished(state.keyed, record);
-    if (state.expects === 'change-cipher-spec') state.early = { ...record, fragment: record.fragment.slice() };
+    if (state.expects === 'change-cipher-spec') {
+      state.early = { ...record, cid: record.cid.slice(), fragment: record.fragment.slice() };
+    }
     return nothing;
   }
 
@@ -110,7 +112,7 @@ export class ClientHandshake {
       cookie,
       cipherSuites: [...this.#options.suites.map(({ id }) => id), emptyRenegotiationInfoScsv],
       compressionMethods: nullCompression,
-      extensions: new Map([[ExtensionType.extendedMasterSecret, noBytes]]),
+      extensions: this.#offers(),
     });
     const hello = encodeHandshake(HandshakeType.clientHello, this.#messageSequence++, body);
     // The hello before and the HelloVerifyRequest are no part of it (RFC 6347 §4.2.1).
@@ -121,6 +123,14 @@ export class ClientHandshake {
     return this.retransmission();
   }
 
+  #offers(): Extensions {
+    const { cid, returnRoutability } = this.#options;
+    const offers = new Map([[ExtensionType.extendedMasterSecret as number, noBytes]]);
+    if (cid !== undefined) offers.set(ExtensionType.connectionId, encodeConnectionId(cid));
+    if (cid !== undefined && returnRoutability === true) offers.set(ExtensionType.returnRoutability, noBytes);
+    return offers;
+  }
+
   #serverHello(message: HandshakeMessage): ClientStep {
     const hello = decodeServerHello(message.body);
     if (hello === undefined) return this.#fail('malformed', AlertDescription.decodeError);
@@ -129,26 +139,31 @@ export class ClientHandshake {
     if (suite === undefined || !this.#options.suites.includes(suite) || hello.compressionMethod !== 0) {
       return this.#fail('not-offered', AlertDescription.illegalParameter);
     }
+    const offers = this.#offers();
     for (const [type, data] of hello.extensions) {
       // What we did not ask for must not be answered (RFC 5246 §7.4.1.4); the suite value asks for renegotiation_info.
-      if (type !== ExtensionType.extendedMasterSecret && type !== ExtensionType.renegotiationInfo) {
+      if (!offers.has(type) && type !== ExtensionType.renegotiationInfo) {
         return this.#fail('not-offered', AlertDescription.unsupportedExtension);
       }
-      // On a first handshake the server's part must be empty (RFC 5746 §3.4).
-      const empty = type === ExtensionType.renegotiationInfo ? data.length === 1 && data[0] === 0 : data.length === 0;
-      if (!empty) return this.#fail('malformed', AlertDescription.handshakeFailure);
+      if (!isWellFormed(type, data)) return this.#fail('malformed', AlertDescription.handshakeFailure);
     }
+    const serverCid = hello.extensions.get(ExtensionType.connectionId);
+    const cids = serverCid && {
+      server: decodeConnectionId(serverCid)!.slice(),
+      client: this.#options.cid!,
+      returnRoutability: hello.extensions.has(ExtensionType.returnRoutability),
+    };
     const extended = hello.extensions.has(ExtensionType.extendedMasterSecret);
     this.#transcript = concatBytes(this.#transcript, message.transcript);
     this.#state = {
       expects: 'server-hello-done',
-      agreed: { suite, extended, serverRandom: hello.random },
+      agreed: { suite, extended, serverRandom: hello.random, cids },
       keyExchangeSeen: false,
     };
     return nothing;
   }
 
-  #helloDone({ suite, extended, serverRandom }: Agreed, message: HandshakeMessage): ClientStep {
+  #helloDone({ suite, extended, serverRandom, cids }: Agreed, message: HandshakeMessage): ClientStep {
     if (message.body.length !== 0) return this.#fail('malformed', AlertDescription.decodeError);
     const { identity, key } = this.#options;
     const exchange = encodeHandshake(
@@ -163,35 +178,36 @@ export class ClientHandshake {
     const verifyData = schedule.verifyData('client', session);
     const finished = encodeHandshake(HandshakeType.finished, this.#messageSequence++, verifyData);
     this.#transcript = concatBytes(session, finished);
-    const protect = { suite, keys };
+    const protect = { suite, keys, cid: cids?.server ?? noBytes };
     this.#flight = [
       { kind: 'plain', type: ContentType.handshake, version: dtls12, body: exchange },
       { kind: 'plain', type: ContentType.changeCipherSpec, version: dtls12, body: changeCipherSpec },
       { kind: 'sealed', type: ContentType.handshake, protect, body: finished },
     ];
-    this.#state = { expects: 'change-cipher-spec', keyed: { suite, keys, schedule }, early: undefined };
+    this.#state = { expects: 'change-cipher-spec', keyed: { suite, keys, cids, schedule }, early: undefined };
     return this.retransmission();
   }
 
-  #finished({ suite, keys, schedule }: Keyed, record: DtlsRecord): ClientStep {
-    const plaintext = openRecord(suite, keys.server, record);
+  #finished({ suite, keys, cids, schedule }: Keyed, record: DtlsRecord): ClientStep {
+    if (!sameBytes(record.cid, cids?.client ?? noBytes)) return nothing;
+    const opened = openRecord(suite, keys.server, record);
     // A record that does not open may be anybody's: it is dropped, and the timer goes on.
-    if (plaintext === undefined) return nothing;
+    if (opened?.type !== ContentType.handshake) return nothing;
     const verifyData = schedule.verifyData('server', this.#transcript);
     const expected = encodeHandshake(HandshakeType.finished, this.#reassembly.next, verifyData);
-    const proof = FinishedVerified.check(expected, plaintext);
+    const proof = FinishedVerified.check(expected, opened.plaintext);
     if (proof === undefined) return this.#fail('transcript-differs', AlertDescription.decryptError);
     this.#state = { expects: 'nothing' };
     const writeSequence = this.#sealedSequence;
-    return { kind: 'established', proof, suite, keys, readSequence: record.sequence, writeSequence };
+    return { kind: 'established', proof, suite, keys, cids, readSequence: record.sequence, writeSequence };
   }
 
   #record(outgoing: Outgoing): Bytes {
     if (outgoing.kind === 'plain') {
       return encodePlainRecord(outgoing.type, outgoing.version, this.#plainSequence++, outgoing.body);
     }
-    const { suite, keys } = outgoing.protect;
-    return sealRecord(suite, keys.client, outgoing.type, 1, this.#sealedSequence++, outgoing.body);
+    const { suite, keys, cid } = outgoing.protect;
+    return sealRecord(suite, keys.client, outgoing.type, 1, this.#sealedSequence++, outgoing.body, cid);
   }
 
   #fail(fault: ClientFault, description: number): ClientStep {
@@ -215,11 +231,13 @@ interface Agreed {
   readonly suite: CipherSuite;
   readonly extended: boolean;
   readonly serverRandom: Bytes;
+  readonly cids: NegotiatedCids | undefined;
 }
 
 interface Keyed {
   readonly suite: CipherSuite;
   readonly keys: SessionKeys;
+  readonly cids: NegotiatedCids | undefined;
   readonly schedule: KeySchedule;
 }
 
@@ -228,7 +246,7 @@ type Outgoing =
   | {
       readonly kind: 'sealed';
       readonly type: number;
-      readonly protect: { readonly suite: CipherSuite; readonly keys: SessionKeys };
+      readonly protect: { readonly suite: CipherSuite; readonly keys: SessionKeys; readonly cid: Bytes };
       readonly body: Bytes;
     };
 
@@ -238,6 +256,10 @@ export interface ClientHandshakeOptions {
   /** What we offer, most wanted first. */
   readonly suites: readonly CipherSuite[];
   readonly random: RandomSource;
+  /** What the server is to put into its records to us; empty if it need not; `undefined` to do without (RFC 9146). */
+  readonly cid?: Bytes | undefined;
+  /** Whether to offer the return routability check (RFC 9853). */
+  readonly returnRoutability?: boolean | undefined;
 }
 
 /** How the server broke the protocol. A wrong key is none of these: it shows as an alert, or as silence. */
@@ -257,9 +279,17 @@ export type ClientStep =
       readonly proof: FinishedVerified;
       readonly suite: CipherSuite;
       readonly keys: SessionKeys;
+      readonly cids: NegotiatedCids | undefined;
       readonly readSequence: number;
       readonly writeSequence: number;
     };
+
+/** On a first handshake the server's renegotiation_info must be empty (RFC 5746 §3.4); the others have no content at all. */
+function isWellFormed(type: number, data: Bytes): boolean {
+  if (type === ExtensionType.renegotiationInfo) return data.length === 1 && data[0] === 0;
+  if (type === ExtensionType.connectionId) return decodeConnectionId(data) !== undefined;
+  return data.length === 0;
+}
 
 const nothing: ClientStep = { kind: 'nothing' };
 const changeCipherSpec: Bytes = Uint8Array.of(1);

@@ -12,12 +12,18 @@ export interface DtlsCounters {
   noAssociation: number;
   /** Records that were received before, or are too old to tell. */
   replayed: number;
+  /** Records without the connection ID that was agreed to, or with one that was not. */
+  wrongCid: number;
   /** Records of an association that do not open: forged, damaged, or under keys of a session that is gone. */
   notAuthentic: number;
   /** Plaintext beyond what a record may hold, in either direction. */
   tooLong: number;
   /** Messages of ours that were dropped: too many waited for sequence numbers that may be used. */
   starved: number;
+  /** Datagrams that were not sent: their address was not proved, and had its share. */
+  unprovedAddress: number;
+  /** Associations that went on from another address. */
+  moved: number;
   /** HelloVerifyRequests sent. */
   verifyRequests: number;
   /** Hellos with a good cookie that were left unanswered since their network had too many handshakes under way. */
@@ -36,9 +42,12 @@ export function newCounters(): DtlsCounters {
     unexpected: 0,
     noAssociation: 0,
     replayed: 0,
+    wrongCid: 0,
     notAuthentic: 0,
     tooLong: 0,
     starved: 0,
+    unprovedAddress: 0,
+    moved: 0,
     verifyRequests: 0,
     prefixLimit: 0,
     retransmissions: 0,

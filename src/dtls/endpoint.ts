@@ -3,20 +3,16 @@ import type { Peer, Remote } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
 import { days, type Instant, type Now, seconds } from '../base/time.ts';
 import { assertNever } from '../base/unreachable.ts';
-import { type AssociationLimits, type AssociationOut, Associations, lastWriteSequence } from './associations.ts';
+import type { AssociationOut } from './associationOut.ts';
+import { lastWriteSequence } from './associationSender.ts';
+import { type AssociationLimits, Associations } from './associations.ts';
 import { alertName, decodeAlert } from './codec/alert.ts';
 import { type CipherSuite, cipherSuites } from './codec/cipherSuite.ts';
 import { type ClientHelloStart, decodeClientHelloStart } from './codec/clientHello.ts';
 import { decodeFragments, encodeHandshake, type Fragment, HandshakeType } from './codec/handshake.ts';
 import { encodeHelloVerifyRequest } from './codec/helloVerifyRequest.ts';
-import {
-  ContentType,
-  type DtlsRecord,
-  decodeRecord,
-  dtls10,
-  encodePlainRecord,
-  recordHeaderLength,
-} from './codec/record.ts';
+import { ContentType, type DtlsRecord, decodeRecord, dtls10, encodePlainRecord, recordLength } from './codec/record.ts';
+import { type ConnectionIds, connectionIdLength } from './connectionId.ts';
 import { Cookies } from './cookie.ts';
 import { type DtlsCounters, newCounters } from './counters.ts';
 import { Hmac } from './crypto/hmac.ts';
@@ -51,16 +47,16 @@ export class DtlsEndpoint {
     this.#policy = {
       suites: options.suites ?? cipherSuites,
       psk: options.psk,
+      cids: options.cids,
       fakeKeys: new Hmac('sha256', options.fakeKeySecret ?? options.random.bytes(32)),
     };
     this.#cookies = new Cookies(options.random);
     this.#halfOpen = new HalfOpenTable(limits);
-    const seed = Math.floor(options.random.fraction() * 2 ** 32);
-    this.#associations = new Associations(limits, seed, this.counters);
+    this.#associations = new Associations(limits, options.random, this.counters);
     this.#nextPeer = options.firstPeer;
   }
 
-  /** The number of the next association: kept by the owner, so that a later run does not use it again. */
+  /** The number of the next handshake, which becomes its association's: kept by the owner, so that a later run does not use it again. */
   get nextPeer(): number {
     return this.#nextPeer;
   }
@@ -70,9 +66,9 @@ export class DtlsEndpoint {
     let at = 0;
     let verifyRequests = 0;
     for (let records = 0; at < datagram.length && records < maxRecords; records++) {
-      const record = decodeRecord(datagram, at);
+      const record = decodeRecord(datagram, at, this.#policy.cids === undefined ? 0 : connectionIdLength);
       if (record === undefined) break;
-      at += recordHeaderLength + record.fragment.length;
+      at += recordLength(record);
       if (record.epoch === 1) this.#receiveProtected(now, remote, record, out);
       else if (record.epoch !== 0) this.counters.unknownEpoch++;
       else if (record.type === ContentType.changeCipherSpec) this.#receiveChangeCipherSpec(now, remote, record, out);
@@ -118,6 +114,11 @@ export class DtlsEndpoint {
   restore(now: Now, state: SessionState, out: DtlsOut): boolean {
     this.#nextPeer = Math.max(this.#nextPeer, state.peer + 1);
     return this.#associations.restore(now, state, out);
+  }
+
+  /** The peer answered what was sent to it after `out.moving`, from where that went: its address is proved. */
+  proved(peer: Peer, remote: Remote, out: DtlsOut): boolean {
+    return this.#associations.proved(peer, remote, out);
   }
 
   /** Of a restored session no record up to `sequence` is new, whatever its own mark says. */
@@ -222,6 +223,7 @@ export class DtlsEndpoint {
     }
     const handshake = new ServerHandshake(
       address,
+      this.#nextPeer++ as Peer,
       this.#policy,
       this.#random,
       start.random,
@@ -251,9 +253,11 @@ export class DtlsEndpoint {
   }
 
   #receiveProtected(now: Now, remote: Remote, record: DtlsRecord, out: DtlsOut): void {
-    const row = this.#associations.byAddress(remote);
+    const peer = record.cid.length === 0 ? undefined : this.#policy.cids?.peer(record.cid);
+    const row =
+      record.cid.length === 0 ? this.#associations.byAddress(remote) : peer && this.#associations.byPeer(peer);
     // The old association first: while a new handshake is under way it is still good, and what it opens is its own.
-    if (row !== undefined && this.#associations.receive(now, row, record, out)) return;
+    if (row !== undefined && this.#associations.receive(now, row, remote, record, out)) return;
     const entry = this.#halfOpen.find(remote);
     if (entry !== undefined) this.#apply(now, entry, entry.handshake.receiveProtected(record), out);
     else if (row === undefined) this.counters.noAssociation++;
@@ -276,14 +280,13 @@ export class DtlsEndpoint {
         return this.#report(now, entry, step.fault, step.detail, out);
       case 'established':
         this.#halfOpen.remove(entry);
-        return this.#establish(now, entry.remote, step.result, out);
+        return this.#establish(now, entry, step.result, out);
       default:
         assertNever(step);
     }
   }
 
-  #establish(now: Now, remote: Remote, established: Established, out: DtlsOut): void {
-    const peer = this.#nextPeer++ as Peer;
+  #establish(now: Now, { remote, handshake: { peer } }: HalfOpen, established: Established, out: DtlsOut): void {
     const state = this.#associations.establish(now, peer, remote, established, out);
     this.counters.established++;
     out.verified(peer, { ...state, identity: established.identity });
@@ -310,12 +313,14 @@ export interface Session extends SessionState {
 export interface DtlsOptions {
   readonly psk: PskPort;
   readonly random: RandomSource;
-  /** The number of the first peer; each association takes the next one. */
+  /** The number of the first peer; each handshake takes the next one. */
   readonly firstPeer: number;
   /** Suites to agree to, most wanted first; by default all that we speak. */
   readonly suites?: readonly CipherSuite[];
   /** 32 bytes that turn unknown identities into keys; kept over restarts, an identity stays unknown in the same way. */
   readonly fakeKeySecret?: Bytes;
+  /** Without them a device whose address changes has to begin anew. */
+  readonly cids?: ConnectionIds | undefined;
   readonly limits?: Partial<DtlsLimits>;
 }
 

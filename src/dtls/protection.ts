@@ -1,10 +1,20 @@
-import type { Bytes } from '../base/bytes.ts';
+import { type Bytes, noBytes } from '../base/bytes.ts';
 import type { CipherSuite } from './codec/cipherSuite.ts';
-import { type DtlsRecord, dtls12, recordHeaderLength, writeRecordHeader, writeUint48 } from './codec/record.ts';
+import {
+  ContentType,
+  type DtlsRecord,
+  dtls12,
+  recordHeaderLength,
+  writeRecordHeader,
+  writeUint48,
+} from './codec/record.ts';
 import { open, seal } from './crypto/aead.ts';
 import type { DirectionKeys } from './crypto/keySchedule.ts';
 
-/** A whole record of an epoch that has keys, as it goes onto the wire (RFC 5246 §6.2.3.3, RFC 6655 §3). */
+/**
+ * A whole record of an epoch that has keys, as it goes onto the wire (RFC 5246 §6.2.3.3, RFC 6655 §3). With a
+ * connection ID the type is sealed too, behind the content (RFC 9146 §4).
+ */
 export function sealRecord(
   suite: CipherSuite,
   { key, iv }: DirectionKeys,
@@ -12,29 +22,42 @@ export function sealRecord(
   epoch: number,
   sequence: number,
   plaintext: Bytes,
+  cid: Bytes = noBytes,
 ): Bytes {
-  const length = explicitNonceLength + plaintext.length + suite.tagLength;
-  const record = new Uint8Array(recordHeaderLength + length);
-  writeRecordHeader(record, 0, type, dtls12, epoch, sequence, length);
+  const withCid = cid.length > 0;
+  const outerType = withCid ? ContentType.tls12Cid : type;
+  const inner = withCid ? withType(plaintext, type) : plaintext;
+  const length = explicitNonceLength + inner.length + suite.tagLength;
+  const start = recordHeaderLength + cid.length;
+  const record = new Uint8Array(start + length);
+  writeRecordHeader(record, 0, outerType, dtls12, epoch, sequence, length, cid);
   // The explicit part is epoch and sequence number: unique under the key because they are (RFC 6655 §3).
-  writeEpochAndSequence(record, recordHeaderLength, epoch, sequence);
+  writeEpochAndSequence(record, start, epoch, sequence);
   nonce.set(iv);
-  nonce.set(record.subarray(recordHeaderLength, recordHeaderLength + explicitNonceLength), iv.length);
-  writeAdditionalData(type, epoch, sequence, plaintext.length);
-  seal(suite, key, nonce, additionalData, plaintext, record, recordHeaderLength + explicitNonceLength);
+  nonce.set(record.subarray(start, start + explicitNonceLength), iv.length);
+  const aad = additionalData(outerType, epoch, sequence, cid, inner.length);
+  seal(suite, key, nonce, aad, inner, record, start + explicitNonceLength);
   return record;
 }
 
 /** What a protected record holds, or `undefined` if it is not authentic. */
-export function openRecord(suite: CipherSuite, { key, iv }: DirectionKeys, record: DtlsRecord): Bytes | undefined {
-  const { fragment } = record;
+export function openRecord(suite: CipherSuite, { key, iv }: DirectionKeys, record: DtlsRecord): Opened | undefined {
+  const { type, epoch, sequence, cid, fragment } = record;
   const length = fragment.length - explicitNonceLength - suite.tagLength;
   if (length < 0 || record.version !== dtls12) return undefined;
   // The explicit part counts as it was received: some clients send random ones.
   nonce.set(iv);
   nonce.set(fragment.subarray(0, explicitNonceLength), iv.length);
-  writeAdditionalData(record.type, record.epoch, record.sequence, length);
-  return open(suite, key, nonce, additionalData, fragment.subarray(explicitNonceLength));
+  const aad = additionalData(type, epoch, sequence, cid, length);
+  const plaintext = open(suite, key, nonce, aad, fragment.subarray(explicitNonceLength));
+  if (plaintext === undefined) return undefined;
+  return cid.length === 0 ? { type, plaintext } : withoutType(plaintext);
+}
+
+export interface Opened {
+  /** The real one, of a record with a connection ID too. */
+  readonly type: number;
+  readonly plaintext: Bytes;
 }
 
 /** By how much a protected fragment is longer than what it carries. */
@@ -42,23 +65,55 @@ export function protectionOverhead(suite: CipherSuite): number {
   return explicitNonceLength + suite.tagLength;
 }
 
-/** seq_num + TLSCompressed.type + TLSCompressed.version + TLSCompressed.length (RFC 5246 §6.2.3.3). */
-function writeAdditionalData(type: number, epoch: number, sequence: number, length: number): void {
-  writeEpochAndSequence(additionalData, 0, epoch, sequence);
-  additionalData[8] = type;
-  additionalData[9] = dtls12 >>> 8;
-  additionalData[10] = dtls12 & 0xff;
-  additionalData[11] = length >>> 8;
-  additionalData[12] = length;
+function withType(content: Bytes, type: number): Bytes {
+  const inner = new Uint8Array(content.length + 1);
+  inner.set(content);
+  inner[content.length] = type;
+  return inner;
+}
+
+/** The type is the last byte that is not zero: zeros may pad a record (RFC 9146 §4). Without one it is no record. */
+function withoutType(inner: Bytes): Opened | undefined {
+  let end = inner.length - 1;
+  while (end >= 0 && inner[end] === 0) end--;
+  return end < 0 ? undefined : { type: inner[end]!, plaintext: inner.subarray(0, end) };
+}
+
+/**
+ * Without a connection ID seq_num + TLSCompressed.type + TLSCompressed.version + TLSCompressed.length (RFC 5246
+ * §6.2.3.3), with one what RFC 9146 §5.3 puts in their place: nothing that is valid as one is valid as the other.
+ */
+function additionalData(type: number, epoch: number, sequence: number, cid: Bytes, length: number): Bytes {
+  if (cid.length === 0) {
+    writeEpochAndSequence(plainData, 0, epoch, sequence);
+    plainData[8] = type;
+    writeUint16(plainData, 9, dtls12);
+    writeUint16(plainData, 11, length);
+    return plainData;
+  }
+  cidData[9] = cid.length;
+  writeUint16(cidData, 11, dtls12);
+  writeEpochAndSequence(cidData, 13, epoch, sequence);
+  cidData.set(cid, 21);
+  writeUint16(cidData, 21 + cid.length, length);
+  return cidData.subarray(0, 23 + cid.length);
 }
 
 function writeEpochAndSequence(bytes: Bytes, at: number, epoch: number, sequence: number): void {
-  bytes[at] = epoch >>> 8;
-  bytes[at + 1] = epoch;
+  writeUint16(bytes, at, epoch);
   writeUint48(bytes, at + 2, sequence);
 }
 
+function writeUint16(bytes: Bytes, at: number, value: number): void {
+  bytes[at] = value >>> 8;
+  bytes[at + 1] = value;
+}
+
 const explicitNonceLength = 8;
-// Scratch memory: both are used up before the function that filled them returns.
+// Scratch memory: all of it is used up before the function that filled it returns.
 const nonce = new Uint8Array(12);
-const additionalData = new Uint8Array(13);
+const plainData = new Uint8Array(13);
+/** Eight bytes of 0xff and the type of the record, twice: what never changes is written here. */
+const cidData = new Uint8Array(23 + 255).fill(0xff, 0, 8);
+cidData[8] = ContentType.tls12Cid;
+cidData[10] = ContentType.tls12Cid;

@@ -1,14 +1,22 @@
 import { type Bytes, concatBytes, noBytes, sameBytes } from '../base/bytes.ts';
+import type { Peer } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
 import { assertNever } from '../base/unreachable.ts';
 import { AlertDescription, encodeAlert } from './codec/alert.ts';
 import { type CipherSuite, cipherSuiteName, emptyRenegotiationInfoScsv } from './codec/cipherSuite.ts';
 import { type ClientHello, decodeClientHello } from './codec/clientHello.ts';
 import { decodeClientKeyExchange } from './codec/clientKeyExchange.ts';
-import { type Extensions, ExtensionType, maxFragmentLengths } from './codec/extension.ts';
+import {
+  decodeConnectionId,
+  type Extensions,
+  ExtensionType,
+  encodeConnectionId,
+  maxFragmentLengths,
+} from './codec/extension.ts';
 import { encodeHandshake, type Fragment, HandshakeType, handshakeHeaderLength } from './codec/handshake.ts';
 import { ContentType, type DtlsRecord, dtls12, encodePlainRecord, maxPlaintextLength } from './codec/record.ts';
 import { encodeServerHello } from './codec/serverHello.ts';
+import type { ConnectionIds, NegotiatedCids } from './connectionId.ts';
 import type { Hmac } from './crypto/hmac.ts';
 import { KeySchedule, type SessionKeys, verifyDataLength } from './crypto/keySchedule.ts';
 import type { HandshakeFault } from './fault.ts';
@@ -37,6 +45,8 @@ import { type HandshakeMessage, Reassembly } from './reassembly.ts';
  * fails in the same step, in the same way and in about the same time as a wrong key does.
  */
 export class ServerHandshake {
+  /** The association that it becomes if it succeeds. */
+  readonly peer: Peer;
   /** The random of the ClientHello that it began with: a hello with another one is another handshake. */
   readonly clientRandom: Bytes;
   /** Whom the client says it is, once it has said so: the first 128 bytes of it. */
@@ -60,12 +70,14 @@ export class ServerHandshake {
    */
   constructor(
     _address: CookieVerified,
+    peer: Peer,
     policy: HandshakePolicy,
     random: RandomSource,
     clientRandom: Bytes,
     recordSequence: number,
     messageSequence: number,
   ) {
+    this.peer = peer;
     this.#policy = policy;
     this.#random = random;
     this.clientRandom = clientRandom.slice();
@@ -121,9 +133,15 @@ export class ServerHandshake {
   receiveProtected(record: DtlsRecord): HandshakeStep {
     const state = this.#state;
     if (state.expects === 'client-hello' || state.expects === 'nothing') return nothing;
-    const suite = state.expects === 'client-key-exchange' ? state.agreed.suite : state.keyed.suite;
+    const { suite, cids } = state.expects === 'client-key-exchange' ? state.agreed : state.keyed;
     const finishedLength = handshakeHeaderLength + verifyDataLength + protectionOverhead(suite);
-    if (record.type !== ContentType.handshake || record.fragment.length !== finishedLength) return nothing;
+    // What was agreed to holds from the first protected record on (RFC 9146 §3); the type behind it may be padded.
+    if (!sameBytes(record.cid, cids?.server ?? noBytes)) return nothing;
+    const fits =
+      cids === undefined
+        ? record.type === ContentType.handshake && record.fragment.length === finishedLength
+        : record.fragment.length > finishedLength && record.fragment.length <= finishedLength + maxFinishedPadding;
+    if (!fits) return nothing;
     switch (state.expects) {
       case 'client-key-exchange':
         state.overtook.finished = copyOf(record);
@@ -182,6 +200,13 @@ export class ServerHandshake {
     const extended = extensions.get(ExtensionType.extendedMasterSecret);
     if (extended !== undefined && extended.length > 0) return this.#fail('malformed', AlertDescription.decodeError);
 
+    const offeredCid = extensions.get(ExtensionType.connectionId);
+    const clientCid = offeredCid && decodeConnectionId(offeredCid);
+    if (offeredCid !== undefined && clientCid === undefined) {
+      return this.#fail('malformed', AlertDescription.decodeError);
+    }
+    const cids = clientCid && this.#cidsFor(clientCid, extensions);
+
     const serverRandom = this.#random.bytes(32);
     const body = encodeServerHello({
       version: dtls12,
@@ -189,7 +214,7 @@ export class ServerHandshake {
       sessionId: noBytes,
       cipherSuite: suite.id,
       compressionMethod: 0,
-      extensions: answerTo(hello),
+      extensions: answerTo(hello, cids),
     });
     const answer = encodeHandshake(HandshakeType.serverHello, message.messageSequence, body);
     const done = encodeHandshake(HandshakeType.serverHelloDone, message.messageSequence + 1, noBytes);
@@ -197,7 +222,7 @@ export class ServerHandshake {
     const transcript = concatBytes(message.transcript, answer, done);
     this.#state = {
       expects: 'client-key-exchange',
-      agreed: { suite, serverRandom, extended: extended !== undefined, maxPlaintext, transcript },
+      agreed: { suite, serverRandom, extended: extended !== undefined, maxPlaintext, cids, transcript },
       flight,
       overtook: { changeCipherSpec: false, finished: undefined },
     };
@@ -212,22 +237,23 @@ export class ServerHandshake {
     // Made for a known identity too, so that both take the same time.
     const fake = this.#policy.fakeKeys.tag(identity).subarray(0, fakeKeyLength);
     const entry = identity.length <= maxIdentityLength ? this.#policy.psk.find(identity) : undefined;
-    const { suite, extended, maxPlaintext } = agreed;
+    const { suite, extended, maxPlaintext, cids } = agreed;
     const transcript = concatBytes(agreed.transcript, message.transcript);
     const randoms = { client: this.clientRandom, server: agreed.serverRandom };
     const schedule = new KeySchedule(suite, entry?.key ?? fake, randoms, extended, transcript);
-    const keyed = { suite, schedule, keys: schedule.keys(), owner: entry?.owner, maxPlaintext, transcript };
+    const keyed = { suite, schedule, keys: schedule.keys(), owner: entry?.owner, maxPlaintext, cids, transcript };
     this.#state = { expects: 'change-cipher-spec', keyed, early: overtook.finished };
     return overtook.changeCipherSpec ? this.receiveChangeCipherSpec() : nothing;
   }
 
   #finished(keyed: Keyed, record: DtlsRecord): HandshakeStep | { readonly kind: 'not-authentic' } {
-    const plaintext = openRecord(keyed.suite, keyed.keys.client, record);
-    if (plaintext === undefined) return notAuthentic;
+    const opened = openRecord(keyed.suite, keyed.keys.client, record);
+    if (opened === undefined) return notAuthentic;
     const messageSequence = this.#reassembly.next;
     const verifyData = keyed.schedule.verifyData('client', keyed.transcript);
     const expected = encodeHandshake(HandshakeType.finished, messageSequence, verifyData);
-    const proof = FinishedVerified.check(expected, plaintext);
+    const proof =
+      opened.type === ContentType.handshake ? FinishedVerified.check(expected, opened.plaintext) : undefined;
     // The record is authentic, so whoever holds the key made it and says something else than we do about what was said.
     if (proof === undefined || keyed.owner === undefined) {
       return this.#fail('transcript-differs', AlertDescription.decryptError);
@@ -240,6 +266,7 @@ export class ServerHandshake {
       owner: keyed.owner,
       identity: this.identity!,
       maxPlaintext: keyed.maxPlaintext,
+      cids: keyed.cids,
       clientRandom: this.clientRandom,
       readSequence: record.sequence,
       verifyData: keyed.schedule.verifyData('server', concatBytes(keyed.transcript, expected)),
@@ -264,6 +291,11 @@ export class ServerHandshake {
     };
   }
 
+  #cidsFor(client: Bytes, extensions: Extensions): NegotiatedCids | undefined {
+    const returnRoutability = extensions.get(ExtensionType.returnRoutability)?.length === 0;
+    return this.#policy.cids && { server: this.#policy.cids.of(this.peer), client: client.slice(), returnRoutability };
+  }
+
   #fail(fault: HandshakeFault, description: number, detail?: string): HandshakeStep {
     this.#state = { expects: 'nothing' };
     return { kind: 'failed', fault, detail, datagram: this.#alertDatagram(description) };
@@ -285,6 +317,8 @@ export interface HandshakePolicy {
   /** What we agree to, most wanted first. */
   readonly suites: readonly CipherSuite[];
   readonly psk: PskPort;
+  /** `undefined`: connection IDs are not offered to anybody. */
+  readonly cids: ConnectionIds | undefined;
   /** Makes the key that stands in for an unknown identity's: the same at each attempt, as a real one would be. */
   readonly fakeKeys: Hmac;
 }
@@ -312,6 +346,8 @@ export interface Established {
   readonly identity: Bytes;
   /** How many bytes of plaintext a record may hold. */
   readonly maxPlaintext: number;
+  /** If connection IDs are in use. */
+  readonly cids: NegotiatedCids | undefined;
   readonly clientRandom: Bytes;
   /** The sequence number of the client's Finished: the first that the replay window knows. */
   readonly readSequence: number;
@@ -344,6 +380,7 @@ interface Agreed {
   readonly serverRandom: Bytes;
   readonly extended: boolean;
   readonly maxPlaintext: number;
+  readonly cids: NegotiatedCids | undefined;
   readonly transcript: Bytes;
 }
 
@@ -354,12 +391,13 @@ interface Keyed {
   /** `undefined`: the key is one that nobody has. */
   readonly owner: Owner | undefined;
   readonly maxPlaintext: number;
+  readonly cids: NegotiatedCids | undefined;
   /** From the ClientHello to the ClientKeyExchange, both included. */
   readonly transcript: Bytes;
 }
 
 /** What the client asked for and we grant; what we do not know is left out (RFC 5246 §7.4.1.4). */
-function answerTo({ cipherSuites, extensions }: ClientHello): Extensions {
+function answerTo({ cipherSuites, extensions }: ClientHello, cids: NegotiatedCids | undefined): Extensions {
   const answer = new Map<number, Bytes>();
   if (extensions.has(ExtensionType.renegotiationInfo) || cipherSuites.includes(emptyRenegotiationInfoScsv)) {
     answer.set(ExtensionType.renegotiationInfo, emptyRenegotiationInfo);
@@ -367,6 +405,8 @@ function answerTo({ cipherSuites, extensions }: ClientHello): Extensions {
   if (extensions.has(ExtensionType.extendedMasterSecret)) answer.set(ExtensionType.extendedMasterSecret, noBytes);
   const fragmentLength = extensions.get(ExtensionType.maxFragmentLength);
   if (fragmentLength !== undefined) answer.set(ExtensionType.maxFragmentLength, fragmentLength);
+  if (cids !== undefined) answer.set(ExtensionType.connectionId, encodeConnectionId(cids.server));
+  if (cids?.returnRoutability === true) answer.set(ExtensionType.returnRoutability, noBytes);
   return answer;
 }
 
@@ -387,3 +427,5 @@ const maxMessageLength = 2048;
 const maxIdentityLength = 128;
 const fakeKeyLength = 16;
 const maxNamedSuites = 32;
+/** The type, and some zeros if the client likes to hide how long a Finished is. */
+const maxFinishedPadding = 64;

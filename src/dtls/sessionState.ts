@@ -2,6 +2,7 @@ import type { Bytes } from '../base/bytes.ts';
 import type { Peer, Remote } from '../base/peer.ts';
 import type { WallTime } from '../base/time.ts';
 import type { CipherSuite } from './codec/cipherSuite.ts';
+import type { NegotiatedCids } from './connectionId.ts';
 import type { SessionKeys } from './crypto/keySchedule.ts';
 import type { Owner } from './psk.ts';
 import type { Established } from './serverHandshake.ts';
@@ -18,6 +19,8 @@ export interface SessionState {
   readonly keys: SessionKeys;
   /** How many bytes of plaintext a record may hold. */
   readonly maxPlaintext: number;
+  /** If connection IDs are in use. */
+  readonly cids: NegotiatedCids | undefined;
   readonly createdAt: WallTime;
   /** Only numbers below it are used for our records, until a higher mark is durable; whoever goes on begins here. */
   readonly writeMark: number;
@@ -39,7 +42,7 @@ export function sessionState(
   established: Established,
   writeMark: number,
 ): SessionState {
-  const { owner, suite, keys, maxPlaintext, readSequence, clientRandom } = established;
+  const { owner, suite, keys, maxPlaintext, cids, readSequence, clientRandom } = established;
   const { verifyData, messageSequence, plainSequence } = established;
   return {
     peer,
@@ -48,6 +51,7 @@ export function sessionState(
     suite,
     keys,
     maxPlaintext,
+    cids,
     createdAt,
     writeMark,
     readMark: readSequence,

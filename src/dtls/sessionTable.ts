@@ -1,5 +1,5 @@
 import { AddressTable } from '../base/addressTable.ts';
-import type { Bytes } from '../base/bytes.ts';
+import { type Bytes, noBytes } from '../base/bytes.ts';
 import type { Peer, Remote } from '../base/peer.ts';
 import type { Instant, WallTime } from '../base/time.ts';
 import { type CipherSuite, cipherSuites } from './codec/cipherSuite.ts';
@@ -28,6 +28,9 @@ export class SessionTable {
   readonly #suites: Uint8Array;
   readonly #confirmed: Uint8Array;
   readonly #maxPlaintexts: Uint16Array;
+  readonly #cidFlags: Uint8Array;
+  /** Few have one: a device has one server, and knows from where its records come. */
+  readonly #clientCids = new Map<SessionRow, Bytes>();
   readonly #peers: Float64Array;
   readonly #ownerRows: Float64Array;
   readonly #ownerCredentials: Float64Array;
@@ -57,6 +60,7 @@ export class SessionTable {
     this.#suites = new Uint8Array(capacity);
     this.#confirmed = new Uint8Array(capacity);
     this.#maxPlaintexts = new Uint16Array(capacity);
+    this.#cidFlags = new Uint8Array(capacity);
     this.#peers = new Float64Array(capacity);
     this.#ownerRows = new Float64Array(capacity);
     this.#ownerCredentials = new Float64Array(capacity);
@@ -119,6 +123,10 @@ export class SessionTable {
     this.#secrets.set(session.verifyData, at + secretLength - verifyDataLength);
     this.#suites[row] = cipherSuites.indexOf(session.suite);
     this.#maxPlaintexts[row] = session.maxPlaintext;
+    if (session.cids !== undefined) {
+      this.#cidFlags[row] = hasCid | (session.cids.returnRoutability ? checksReturnRoutability : 0);
+      if (session.cids.client.length > 0) this.#clientCids.set(row, session.cids.client);
+    }
     this.#peers[row] = session.peer;
     this.#ownerRows[row] = session.owner.row;
     this.#ownerCredentials[row] = session.owner.credential;
@@ -138,6 +146,7 @@ export class SessionTable {
   remove(row: SessionRow): void {
     this.#unlink(row);
     this.#addresses.delete(row);
+    this.#clientCids.delete(row);
     this.#byPeer.delete(row);
     this.#byOwner.delete(row);
     this.#secrets.fill(0, row * secretLength, (row + 1) * secretLength);
@@ -151,6 +160,36 @@ export class SessionTable {
 
   remote(row: SessionRow): Remote {
     return this.#addresses.remote(row);
+  }
+
+  isAt(row: SessionRow, remote: Remote): boolean {
+    return this.#addresses.is(row, remote);
+  }
+
+  /** The address must not have another row. */
+  moveTo(row: SessionRow, remote: Remote): void {
+    this.#addresses.delete(row);
+    this.#addresses.set(row, remote);
+  }
+
+  /** Leaves its address to another row. Only for a row that is found by its connection ID. */
+  releaseAddress(row: SessionRow): void {
+    this.#addresses.release(row);
+  }
+
+  /** Whether the client puts a connection ID into its records. */
+  hasCid(row: SessionRow): boolean {
+    return (this.#cidFlags[row]! & hasCid) !== 0;
+  }
+
+  /** Whether the client answers path challenges (RFC 9853). */
+  checksReturnRoutability(row: SessionRow): boolean {
+    return (this.#cidFlags[row]! & checksReturnRoutability) !== 0;
+  }
+
+  /** What goes into records to the client; often empty. */
+  clientCid(row: SessionRow): Bytes {
+    return this.#clientCids.get(row) ?? noBytes;
   }
 
   owner(row: SessionRow): Owner {
@@ -250,6 +289,11 @@ export class SessionTable {
     return ++this.#forged[row]!;
   }
 
+  /** Whether no record that opened had a number as high as this one. */
+  isNewestRead(row: SessionRow, sequence: number): boolean {
+    return sequence > this.#readHighest[row]!;
+  }
+
   isNewRead(row: SessionRow, sequence: number): boolean {
     return isNew(this.#loadWindow(row), sequence);
   }
@@ -316,6 +360,7 @@ export class SessionTable {
       this.#suites,
       this.#confirmed,
       this.#maxPlaintexts,
+      this.#cidFlags,
       this.#peers,
       this.#ownerRows,
       this.#ownerCredentials,
@@ -336,6 +381,8 @@ export class SessionTable {
 }
 
 const scratch = newReplayWindow();
+const hasCid = 1;
+const checksReturnRoutability = 2;
 const maxKeyLength = 32;
 const ivLength = 4;
 const secretLength = 2 * maxKeyLength + 2 * ivLength + verifyDataLength;

@@ -17,7 +17,7 @@ import { unavailable } from '../service/answer.ts';
 import type { Outcome, RequestContext } from '../service/outcome.ts';
 import { expiryCheckInterval, type Service } from '../service/service.ts';
 import { isPlainPeer, type PlainPeers } from './plainPeers.ts';
-import { readSession, sessionRow } from './sessionForm.ts';
+import { readSession, sessionRow, writeState } from './sessionForm.ts';
 
 /**
  * The loop: the only place that moves things between the machines. A datagram goes down through DTLS and CoAP to the
@@ -130,6 +130,22 @@ export class Datapath implements CoapOut, DtlsOut {
     this.#sequence = sequence;
     this.#parts.coap.receive(this.#now, peer, plaintext, this);
     this.#sequence = undefined;
+  }
+
+  moving(): void {
+    // Its answers go there already, up to a limit, and its next Update says so again.
+  }
+
+  moved(peer: Peer, { credential }: Owner, remote: Remote): void {
+    this.#parts.report.moved(peer, remote);
+    const state = {
+      kind: 'state',
+      credential: credential as CredentialId,
+      peer,
+      state: writeState(remote),
+      readMark: this.#sequence ?? 0,
+    } as const;
+    this.#commitSession(state, () => {});
   }
 
   closed(peer: Peer, { credential }: Owner, reason: CloseReason): void {
@@ -279,6 +295,7 @@ export interface DatapathParts {
 /** Who is told what happened: log and counters. */
 export interface Report {
   session(peer: Peer, session: Session): void;
+  moved(peer: Peer, remote: Remote): void;
   closed(peer: Peer, reason: CloseReason): void;
   handshake(report: HandshakeReport): void;
   refusal(refusal: NonNullable<(Outcome & { kind: 'reply' })['refusal']>, code: number, context: Context): void;

@@ -15,12 +15,16 @@ export function createReport(log: Logger): Report & { readonly counters: ServerC
     closed: {},
     events: {},
     sessions: 0,
+    moves: 0,
   };
   const limited = limitedLog(log);
   return {
     counters,
     session() {
       counters.sessions++;
+    },
+    moved() {
+      counters.moves++;
     },
     closed(_peer, reason) {
       count(counters.closed, reason);
@@ -67,6 +71,8 @@ export interface ServerCounters {
   readonly closed: Record<string, number>;
   readonly events: Record<string, number>;
   sessions: number;
+  /** Devices that were heard, and proved to be, at another address. */
+  moves: number;
 }
 
 function count(table: Record<string, number>, key: string): void {

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { PermutedConnectionIds } from '../adapters/connectionIds.ts';
 import { isCopy, openDataDirectory, settleHere } from '../adapters/dataDirectory.ts';
 import { DirectoryLock } from '../adapters/directoryLock.ts';
 import { LmdbStore } from '../adapters/lmdbStore.ts';
@@ -64,6 +65,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     random,
     firstPeer,
     fakeKeySecret: keyring.fakeKeys,
+    cids: new PermutedConnectionIds(keyring.connectionIds),
     psk: {
       find(identity) {
         // A key that was sealed under another master key opens nothing; it is no reason to end the server.

@@ -1,4 +1,4 @@
-import type { Bytes } from '../base/bytes.ts';
+import { type Bytes, noBytes } from '../base/bytes.ts';
 import type { Remote } from '../base/peer.ts';
 import { Reader } from '../base/reader.ts';
 import type { WallTime } from '../base/time.ts';
@@ -16,6 +16,7 @@ import type { SessionRow } from '../fleet/session.ts';
  * ```
  *  secret: form 1 | suite 2 | device row 6 | created 6 | max plaintext 2 | hello 4 | message_seq 2 | epoch-0 sequence 6
  *          | client key <1> | client iv <1> | server key <1> | server iv <1> | verify_data <1>
+ *          | 0, or 1 with connection IDs, or 3 if the client checks return routability too | server cid <1> | client cid <1>
  *  state:  form 1 | socket 1 | port 2 | address <1>
  * ```
  */
@@ -49,6 +50,8 @@ export function readSession(row: SessionRow): SessionState | undefined {
   const client = { key: reader.vector8(), iv: reader.vector8() };
   const server = { key: reader.vector8(), iv: reader.vector8() };
   const verifyData = reader.vector8();
+  const flags = reader.u8();
+  const cids = { server: reader.vector8(), client: reader.vector8(), returnRoutability: (flags & checksPath) !== 0 };
   return {
     peer,
     owner,
@@ -56,6 +59,7 @@ export function readSession(row: SessionRow): SessionState | undefined {
     suite,
     keys: { client, server },
     maxPlaintext,
+    cids: (flags & hasCids) === 0 ? undefined : cids,
     createdAt,
     writeMark,
     readMark,
@@ -66,11 +70,16 @@ export function readSession(row: SessionRow): SessionState | undefined {
   };
 }
 
-function writeSecret({ suite, owner, createdAt, keys, verifyData, ...session }: SessionState): Bytes {
+function writeSecret({ suite, owner, createdAt, keys, verifyData, cids, ...session }: SessionState): Bytes {
   const writer = new Writer(160).u8(secretForm).u16(suite.id).u48(owner.row).u48(createdAt);
   writer.u16(session.maxPlaintext).u32(session.helloStart).u16(session.messageSequence).u48(session.plainSequence);
   for (const { key, iv } of [keys.client, keys.server]) writer.vector8(key).vector8(iv);
-  return writer.vector8(verifyData).finish();
+  const flags = cids === undefined ? 0 : hasCids | (cids.returnRoutability ? checksPath : 0);
+  writer.vector8(verifyData).u8(flags);
+  return writer
+    .vector8(cids?.server ?? noBytes)
+    .vector8(cids?.client ?? noBytes)
+    .finish();
 }
 
 export function writeState({ socket, port, address }: Remote): Bytes {
@@ -83,6 +92,8 @@ function readState(bytes: Bytes): Remote | undefined {
   return { socket: reader.u8(), port: reader.u16(), address: new TextDecoder().decode(reader.vector8()) };
 }
 
+const hasCids = 1;
+const checksPath = 2;
 const secretForm = 1;
 const stateForm = 1;
 /** More last flights than an earlier process sent again: their numbers protect nothing, but some clients look at them. */

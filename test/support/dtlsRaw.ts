@@ -42,7 +42,7 @@ export function rawSession(pair: HandshakePair, suites: readonly CipherSuite[] =
       pair.toServer(sealRecord(suite, keys.client, type, 1, sequence, plaintext), remote),
     open: datagram =>
       recordsOf(datagram).flatMap(record => {
-        const plaintext = record.epoch === 1 ? openRecord(suite, keys.server, record) : undefined;
+        const plaintext = record.epoch === 1 ? openRecord(suite, keys.server, record)?.plaintext : undefined;
         return plaintext === undefined ? [] : [{ type: record.type, plaintext: plaintext.slice() }];
       }),
   };

@@ -89,6 +89,8 @@ export class UdpServer {
       this.#server.send(peer, utf8(text.toUpperCase()), this.#out);
     },
     reserve: (peer, _, writeMark) => this.#server.reserved(peer, writeMark, this.#out),
+    moving: () => undefined,
+    moved: () => undefined,
     closed: (_peer, _owner, reason) => void this.closed.push(reason),
     failed: report => void this.failed.push(report),
   };

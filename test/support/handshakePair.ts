@@ -1,3 +1,4 @@
+import { PermutedConnectionIds } from '../../src/adapters/connectionIds.ts';
 import { type Bytes, concatBytes, utf8 } from '../../src/base/bytes.ts';
 import type { Peer, Remote } from '../../src/base/peer.ts';
 import { SeededRandom } from '../../src/base/random.ts';
@@ -11,8 +12,9 @@ import {
   type DtlsRecord,
   decodeRecord,
   encodePlainRecord,
-  recordHeaderLength,
+  recordLength,
 } from '../../src/dtls/codec/record.ts';
+import { connectionIdLength } from '../../src/dtls/connectionId.ts';
 import { DtlsEndpoint, type DtlsLimits, type DtlsOut, type Session } from '../../src/dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../../src/dtls/fault.ts';
 import type { Owner, PskEntry } from '../../src/dtls/psk.ts';
@@ -32,6 +34,9 @@ export class HandshakePair {
   readonly delivered: { peer: Peer; text: string; sequence: number }[] = [];
   /** The write marks that were asked for. */
   readonly reserved: number[] = [];
+  /** Addresses that somebody else has to prove, and those that were. */
+  readonly moving: { peer: Peer; remote: Remote }[] = [];
+  readonly moved: { peer: Peer; remote: Remote }[] = [];
   readonly closed: { peer: Peer; reason: CloseReason }[] = [];
   readonly failed: HandshakeReport[] = [];
   readonly psks = new Map<string, PskEntry>();
@@ -61,6 +66,7 @@ export class HandshakePair {
       random: this.#random.fork(),
       firstPeer,
       ...(suites && { suites }),
+      cids: connectionIds,
       limits: { maxAssociations: 8, ...limits },
     });
   }
@@ -91,6 +97,8 @@ export class HandshakePair {
       if (reserve !== 'never')
         this.#at(this.time + reserve, () => this.server.reserved(peer, writeMark, this.serverOut));
     },
+    moving: (peer, remote) => void this.moving.push({ peer, remote }),
+    moved: (peer, _, remote) => void this.moved.push({ peer, remote }),
     closed: (peer, _, reason) => void this.closed.push({ peer, reason }),
     failed: report => void this.failed.push(report),
   };
@@ -182,7 +190,8 @@ export class HandshakePair {
 
 export class PairClient {
   readonly dtls: DtlsClient;
-  readonly remote: Remote;
+  /** Where it is; another address is what a NAT or another network gives it. */
+  remote: Remote;
   readonly delivered: string[] = [];
   readonly closed: string[] = [];
   connections = 0;
@@ -197,6 +206,8 @@ export class PairClient {
       key: options.key ?? defaultKey,
       random,
       ...(options.clientSuites && { suites: options.clientSuites }),
+      cid: options.cid,
+      ...(options.returnRoutability !== undefined && { returnRoutability: options.returnRoutability }),
       ...(options.giveUpAfter !== undefined && { giveUpAfter: options.giveUpAfter }),
     });
   }
@@ -247,6 +258,9 @@ export interface ClientPairOptions {
   readonly key?: Bytes;
   readonly clientSuites?: readonly CipherSuite[];
   readonly remote?: Remote;
+  /** The connection ID that the client offers. */
+  readonly cid?: Bytes;
+  readonly returnRoutability?: boolean;
   /** Milliseconds after which the client gives up. */
   readonly giveUpAfter?: number;
 }
@@ -258,13 +272,13 @@ export function handshakePair(options: PairOptions = {}): HandshakePair {
 export const ownerOf = (n: number): Owner => ({ row: n, credential: n });
 
 /** All records of a datagram. */
-export function recordsOf(datagram: Bytes): DtlsRecord[] {
+export function recordsOf(datagram: Bytes, cidLength: number = connectionIdLength): DtlsRecord[] {
   const records: DtlsRecord[] = [];
   for (let at = 0; at < datagram.length; ) {
-    const record = decodeRecord(datagram, at);
+    const record = decodeRecord(datagram, at, cidLength);
     if (record === undefined) break;
     records.push(record);
-    at += recordHeaderLength + record.fragment.length;
+    at += recordLength(record);
   }
   return records;
 }
@@ -272,9 +286,9 @@ export function recordsOf(datagram: Bytes): DtlsRecord[] {
 /** The datagram's records one by one, each as a datagram of its own. */
 export function split(datagram: Bytes): Bytes[] {
   let at = 0;
-  return recordsOf(datagram).map(({ fragment }) => {
+  return recordsOf(datagram).map(record => {
     const from = at;
-    at += recordHeaderLength + fragment.length;
+    at += recordLength(record);
     return datagram.slice(from, at);
   });
 }
@@ -302,7 +316,7 @@ export function describe(datagram: Bytes): string {
 
 function fragmented(datagram: Bytes, size: number): Bytes[] {
   return split(datagram).flatMap(bytes => {
-    const record = decodeRecord(bytes, 0)!;
+    const record = decodeRecord(bytes, 0, connectionIdLength)!;
     if (record.epoch !== 0 || record.type !== ContentType.handshake) return [bytes];
     return (decodeFragments(record.fragment) ?? []).flatMap(({ type, length, messageSequence, body }) => {
       const pieces: Bytes[] = [];
@@ -326,5 +340,7 @@ function fragmented(datagram: Bytes, size: number): Bytes[] {
 function names(values: Record<string, number>): Map<number, string> {
   return new Map(Object.entries(values).map(([name, value]) => [value, name]));
 }
+
+export const connectionIds = new PermutedConnectionIds(new Uint8Array(24).map((_, n) => n * n + 7));
 
 export const defaultKey = utf8('0123456789abcdef');

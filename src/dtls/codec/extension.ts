@@ -5,6 +5,8 @@ import { Writer } from '../../base/writer.ts';
 export const ExtensionType = {
   maxFragmentLength: 1, // RFC 6066 §4
   extendedMasterSecret: 23, // RFC 7627 §5.1
+  connectionId: 54, // RFC 9146 §3
+  returnRoutability: 61, // RFC 9853 §3
   renegotiationInfo: 0xff01, // RFC 5746 §3.2
 } as const;
 
@@ -41,4 +43,13 @@ export function writeExtensions(writer: Writer, extensions: Extensions): void {
   const block = new Writer(32);
   for (const [type, data] of extensions) block.u16(type).vector16(data);
   writer.vector16(block.finish());
+}
+
+/** `opaque cid<0..2^8-1>` (RFC 9146 §3); `undefined` if it is malformed. */
+export function decodeConnectionId(data: Bytes): Bytes | undefined {
+  return data[0] === data.length - 1 ? data.subarray(1) : undefined;
+}
+
+export function encodeConnectionId(cid: Bytes): Bytes {
+  return new Writer(1 + cid.length).vector8(cid).finish();
 }

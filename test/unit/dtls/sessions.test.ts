@@ -2,8 +2,10 @@ import fc from 'fast-check';
 import t from 'tap';
 import { type Bytes, noBytes, utf8 } from '../../../src/base/bytes.ts';
 import type { Peer, Remote } from '../../../src/base/peer.ts';
+import { SeededRandom } from '../../../src/base/random.ts';
 import type { Instant, Now, WallTime } from '../../../src/base/time.ts';
-import { type AssociationOut, Associations } from '../../../src/dtls/associations.ts';
+import type { AssociationOut } from '../../../src/dtls/associationOut.ts';
+import { Associations } from '../../../src/dtls/associations.ts';
 import { cipherSuite } from '../../../src/dtls/codec/cipherSuite.ts';
 import { newCounters } from '../../../src/dtls/counters.ts';
 import { defaultLimits } from '../../../src/dtls/endpoint.ts';
@@ -78,11 +80,13 @@ t.test('a session ends before its sequence numbers do', async t => {
     transmit: (_, datagram) => void sent.push(datagram),
     deliver: () => undefined,
     reserve: () => undefined,
+    moving: () => undefined,
+    moved: () => undefined,
     closed: (_peer, _owner, reason) => void closed.push(reason),
   };
   const associations = new Associations(
     { ...defaultLimits, maxAssociations: 2, lastWriteSequence: 3 },
-    1,
+    new SeededRandom(1),
     newCounters(),
   );
   associations.establish(now, 7 as Peer, at(1), established(1, 0xc0a8), out);
@@ -120,6 +124,7 @@ function established(n: number, suiteId: number): Established {
     owner: { row: n, credential: n },
     identity: utf8('device'),
     maxPlaintext: 16_384,
+    cids: undefined,
     clientRandom: new Uint8Array(32).fill(n),
     readSequence: 0,
     verifyData: new Uint8Array(12).fill(0x33),
