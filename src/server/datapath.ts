@@ -2,9 +2,9 @@ import type { Bytes } from '../base/bytes.ts';
 import type { Peer, Remote } from '../base/peer.ts';
 import type { Instant, Now } from '../base/time.ts';
 import { ResponseCode } from '../coap/codec/code.ts';
-import type { Reply, Request } from '../coap/codec/message.ts';
+import type { Reply, Request, Response } from '../coap/codec/message.ts';
 import type { CoapEndpoint, CoapOut } from '../coap/endpoint.ts';
-import type { Exchange } from '../coap/exchange.ts';
+import type { Exchange, RequestDraft, RequestFault, RequestHandle } from '../coap/exchange.ts';
 import type { DtlsEndpoint, DtlsOut, Session } from '../dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../dtls/fault.ts';
 import type { Owner } from '../dtls/psk.ts';
@@ -14,7 +14,7 @@ import type { CredentialId, Row } from '../fleet/names.ts';
 import type { SessionChange, SessionRow } from '../fleet/session.ts';
 import { type Commit, type CommitResult, emptyCommit, type Store } from '../fleet/store.ts';
 import { unavailable } from '../service/answer.ts';
-import type { Outcome, RequestContext } from '../service/outcome.ts';
+import type { Asker, Outcome, Questions, RequestContext } from '../service/outcome.ts';
 import { expiryCheckInterval, type Service } from '../service/service.ts';
 import { isPlainPeer, type PlainPeers } from './plainPeers.ts';
 import { readSession, sessionRow, writeState } from './sessionForm.ts';
@@ -26,8 +26,10 @@ import { readSession, sessionRow, writeState } from './sessionForm.ts';
  *
  * It knows neither sockets nor timers itself, so that a simulated world can drive it.
  */
-export class Datapath implements CoapOut, DtlsOut {
+export class Datapath implements CoapOut, DtlsOut, Questions {
   readonly #parts: DatapathParts;
+  /** Who waits for the answer to each request of ours; as many at most as the CoAP endpoint has room for. */
+  readonly #askers = new Map<RequestHandle, Asker>();
   #armedFor = Number.POSITIVE_INFINITY;
   #expiring = false;
   #lookAtLifetimes: Instant = 0 as Instant;
@@ -99,11 +101,14 @@ export class Datapath implements CoapOut, DtlsOut {
   request(exchange: Exchange, request: Request): void {
     const context = this.#contextOf(exchange);
     if (context === undefined) return;
-    this.#decide({ exchange, request, context, attempts: 0 });
+    const decide = (turn: RequestContext) => this.#parts.service.route(request, turn);
+    this.#decide({ exchange, context, decide, attempts: 0 });
   }
 
-  response(): void {
-    // The server asks nothing yet.
+  response(handle: RequestHandle, response: Response, lasts: boolean): void {
+    const asker = this.#askers.get(handle);
+    if (!lasts) this.#askers.delete(handle);
+    asker?.response(response, lasts);
   }
 
   unobserved(): void {
@@ -156,9 +161,27 @@ export class Datapath implements CoapOut, DtlsOut {
     this.#commitSession({ kind: 'ended', credential: credential as CredentialId, peer }, () => {});
   }
 
-  /** A handshake that failed; or a request of ours, of which there are none yet. */
-  failed(report: unknown): void {
-    if (isHandshakeReport(report)) this.#parts.report.handshake(report);
+  /** Of both machines: a handshake that failed, or a request of ours. */
+  failed(report: HandshakeReport): void;
+  failed(handle: RequestHandle, fault: RequestFault): void;
+  failed(what: HandshakeReport | RequestHandle, fault?: RequestFault): void {
+    if (typeof what === 'object') return this.#parts.report.handshake(what);
+    const asker = this.#askers.get(what);
+    this.#askers.delete(what);
+    asker?.failed(fault!);
+  }
+
+  // What the service asks of peers.
+
+  ask(peer: Peer, draft: RequestDraft, asker: Asker): RequestHandle | undefined {
+    const handle = this.#parts.coap.request(this.#now, peer, draft, this);
+    if (handle !== undefined) this.#askers.set(handle, asker);
+    return handle;
+  }
+
+  cancel(handle: RequestHandle): void {
+    this.#askers.delete(handle);
+    this.#parts.coap.cancel(this.#now, handle, this);
   }
 
   #commitSession(change: SessionChange, settled: (durable: boolean) => void): void {
@@ -170,12 +193,13 @@ export class Datapath implements CoapOut, DtlsOut {
   }
 
   #decide(work: Work): void {
-    const { store, service } = this.#parts;
+    const { store } = this.#parts;
     const view = store.view();
-    const outcome = service.route(work.request, { ...work.context, now: this.#now, view });
+    const outcome = work.decide({ ...work.context, now: this.#now, view });
     if (outcome.kind === 'commit') {
       return store.commit(outcome.commit, result => this.#settled(work, outcome, result));
     }
+    if (outcome.kind === 'ask') return this.#askBack(work, outcome);
     if (!view.restsOnPending) {
       if (outcome.refusal !== undefined) this.#parts.report.refusal(outcome.refusal, outcome.reply.code, work.context);
       return this.#answer(work.exchange, outcome.reply);
@@ -187,6 +211,16 @@ export class Datapath implements CoapOut, DtlsOut {
       this.#decideAgain(work, 'conflict');
       this.#end();
     });
+  }
+
+  /** The peer is asked before its own request is decided on; whatever comes back, or does not, decides. */
+  #askBack(work: Work, { draft, answered }: Outcome & { kind: 'ask' }): void {
+    const { peer } = work.exchange;
+    const decide = (answer: Response | RequestFault) =>
+      this.#decide({ ...work, decide: answered(answer), attempts: 0 });
+    const asked = this.ask(peer, draft, { response: decide, failed: decide });
+    if (asked === undefined) return this.#answer(work.exchange, unavailable(retryAfterSeconds));
+    this.#parts.coap.acknowledge(work.exchange, this);
   }
 
   #settled(work: Work, outcome: Outcome & { kind: 'commit' }, result: CommitResult): void {
@@ -308,17 +342,13 @@ export type Context = Omit<RequestContext, 'now' | 'view'>;
 
 interface Work {
   readonly exchange: Exchange;
-  readonly request: Request;
   readonly context: Context;
+  readonly decide: (turn: RequestContext) => Outcome;
   attempts: number;
 }
 
 function principalOf({ row, credential }: { row: number; credential: number }): Principal {
   return { kind: 'psk', row: row as Row, credential: credential as CredentialId };
-}
-
-function isHandshakeReport(report: unknown): report is HandshakeReport {
-  return typeof report === 'object' && report !== null && 'fault' in report && 'remote' in report;
 }
 
 const anonymous: Principal = { kind: 'anonymous' };

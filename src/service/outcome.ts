@@ -1,6 +1,7 @@
 import type { Peer } from '../base/peer.ts';
 import type { Now } from '../base/time.ts';
-import type { Reply } from '../coap/codec/message.ts';
+import type { Reply, Response } from '../coap/codec/message.ts';
+import type { RequestDraft, RequestFault, RequestHandle } from '../coap/exchange.ts';
 import type { Principal } from '../fleet/credential.ts';
 import type { Row } from '../fleet/names.ts';
 import type { Commit, View } from '../fleet/store.ts';
@@ -21,7 +22,31 @@ export interface RequestContext {
   readonly sequence: number | undefined;
 }
 
-/** What becomes of a request. The reply of a `commit` leaves when the commit is durable, and not before. */
+/**
+ * What becomes of a request. The reply of a `commit` leaves when the commit is durable, and not before. An `ask` puts a
+ * question to the peer that asked; its request is acknowledged meanwhile, since the answer waits for somebody else.
+ */
 export type Outcome =
   | { readonly kind: 'reply'; readonly reply: Reply; readonly refusal?: Refusal }
-  | { readonly kind: 'commit'; readonly commit: Commit; readonly reply: Reply };
+  | { readonly kind: 'commit'; readonly commit: Commit; readonly reply: Reply }
+  | {
+      readonly kind: 'ask';
+      readonly draft: RequestDraft;
+      /** Reads the answer; what it returns decides, and again with another view if what it decided on has changed. */
+      readonly answered: (answer: Response | RequestFault) => (turn: RequestContext) => Outcome;
+    };
+
+/** Asks peers on behalf of whoever has a question; the loop does it and hands every answer to its asker. */
+export interface Questions {
+  /** `undefined` if there is no room for it; then the asker is not called. */
+  ask(peer: Peer, draft: RequestDraft, asker: Asker): RequestHandle | undefined;
+  /** Forgets a question or an observation of ours: its asker hears nothing more. */
+  cancel(handle: RequestHandle): void;
+}
+
+export interface Asker {
+  /** The answer; or (`lasts`) a notification, with more to come. Its views are valid only during the call. */
+  response(response: Response, lasts: boolean): void;
+  /** There will be no answer, or no further notification. */
+  failed(fault: RequestFault): void;
+}
