@@ -4,7 +4,7 @@ import type { Credential } from '../fleet/credential.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { StoredEvent } from '../fleet/event.ts';
 import type { EndpointName, Row, Sector } from '../fleet/names.ts';
-import type { Outage } from '../fleet/outage.ts';
+import { type Outage, outagesAtStart } from '../fleet/outage.ts';
 import type { SessionRow } from '../fleet/session.ts';
 import type { Commit, CommitResult, Store, View } from '../fleet/store.ts';
 import type { Keyring } from './keyring.ts';
@@ -148,10 +148,7 @@ export class LmdbStore implements Store {
   async started(now: WallTime): Promise<{ outages: readonly Outage[]; firstPeer: number }> {
     const alive = readMeta(this.#environment, 'alive');
     const before = readMeta(this.#environment, 'outages') ?? [];
-    const outages =
-      alive === undefined || alive >= now
-        ? before
-        : [...before, { from: alive as WallTime, to: now }].slice(-maxOutages);
+    const outages = outagesAtStart(before, alive as WallTime | undefined, now);
     const firstPeer = readMeta(this.#environment, 'nextPeer') ?? 1;
     await this.#environment.root.transaction(() => {
       void writeMeta(this.#environment, 'outages', outages);
@@ -379,7 +376,6 @@ const holdMilliseconds = 1;
 /** In milliseconds: how late a change of another process is seen at most. */
 const snapshotAge = 5;
 const maxKeyLength = 128;
-const maxOutages = 64;
 const maxOwnRanges = 4096;
 /** More associations than anybody can open between two notes that the server is alive. */
 const peersAhead = 2 ** 20;

@@ -15,3 +15,14 @@ export function downtimeCredit(outages: readonly Outage[], lastContact: WallTime
   for (const { from, to } of outages) if (to > lastContact) credit += to - Math.max(from, lastContact);
   return credit;
 }
+
+/** The outages that matter after a start at `now`; `alive` is when an earlier run was last known to run. */
+export function outagesAtStart(
+  before: readonly Outage[],
+  alive: WallTime | undefined,
+  now: WallTime,
+): readonly Outage[] {
+  return alive === undefined || alive >= now ? before : [...before, { from: alive, to: now }].slice(-maxOutages);
+}
+
+const maxOutages = 64;

@@ -1,0 +1,250 @@
+import { type Bytes, toHex } from '../../src/base/bytes.ts';
+import type { Milliseconds, WallTime } from '../../src/base/time.ts';
+import type { Credential } from '../../src/fleet/credential.ts';
+import type { DeviceRecord } from '../../src/fleet/device.ts';
+import type { StoredEvent } from '../../src/fleet/event.ts';
+import type { EndpointName, Row, Sector } from '../../src/fleet/names.ts';
+import { type Outage, outagesAtStart } from '../../src/fleet/outage.ts';
+import type { SessionChange, SessionRow } from '../../src/fleet/session.ts';
+import type { Commit, CommitResult, Store, View } from '../../src/fleet/store.ts';
+import { type MemoryDisk, nameKey } from './memoryDisk.ts';
+
+/**
+ * The registry in memory, as one process sees it: what was asked for is written in groups, what was written becomes
+ * durable, and only then it settles. Each step takes as long as `behaviour` says, fails when it says so, and what was
+ * under way when the process dies (`abandon`) settles never.
+ */
+export class MemoryStore implements Store {
+  readonly #disk: MemoryDisk;
+  readonly #behaviour: StoreBehaviour;
+  #queue: Pending[] = [];
+  #busy = false;
+  #abandoned = false;
+  readonly #pendingRecords = new Map<Row, DeviceRecord>();
+  readonly #pendingNames = new Map<string, Row>();
+
+  constructor(disk: MemoryDisk, behaviour: StoreBehaviour) {
+    this.#disk = disk;
+    this.#behaviour = behaviour;
+  }
+
+  view(): View {
+    return new MemoryView(this.#disk, this.#pendingRecords, this.#pendingNames);
+  }
+
+  commit(commit: Commit, settled: (result: CommitResult) => void): void {
+    if (this.#abandoned) return;
+    for (const { record, expected } of commit.devices) {
+      this.#pendingRecords.set(record.row, record);
+      if (expected === 0) this.#pendingNames.set(nameKey(record.name, record.sector), record.row);
+    }
+    this.#queue.push({ commit, settled });
+    if (!this.#busy) this.#begin();
+  }
+
+  allocateRow(): Row {
+    return this.#disk.nextRow++ as Row;
+  }
+
+  devices(from: Row, limit: number): DeviceRecord[] {
+    const found = [...this.#disk.devices.values()].filter(({ row }) => row >= from);
+    return found.sort((a, b) => a.row - b.row).slice(0, limit);
+  }
+
+  sessions(): Iterable<SessionRow> {
+    return [...this.#disk.sessions.values()];
+  }
+
+  events(from: number, limit: number): StoredEvent[] {
+    const page: StoredEvent[] = [];
+    for (let sequence = from; page.length < limit; sequence++) {
+      const event = this.#disk.events.get(sequence);
+      if (event === undefined) break;
+      page.push(event);
+    }
+    return page;
+  }
+
+  /** What `LmdbStore.started` does. */
+  started(now: WallTime): { outages: readonly Outage[]; firstPeer: number } {
+    const disk = this.#disk;
+    const {
+      alive,
+      outages: before,
+      nextPeer,
+    } = disk.meta.get('meta') ?? { alive: undefined, outages: [], nextPeer: 1 };
+    const outages = outagesAtStart(before, alive as WallTime | undefined, now);
+    disk.transaction(() => disk.writeMeta({ outages, alive: now, nextPeer: nextPeer + peersAhead }));
+    disk.journal.flushed(disk.journal.committed);
+    return { outages, firstPeer: nextPeer };
+  }
+
+  /** What `LmdbStore.alive` does: written, and durable with whatever comes next. */
+  alive(now: WallTime, nextPeer: number): void {
+    this.#disk.transaction(() => this.#disk.writeMeta({ alive: now, nextPeer: nextPeer + peersAhead }));
+  }
+
+  /** The process is gone: nothing settles any more. What was written stays on the disk, durable or not. */
+  abandon(): void {
+    this.#abandoned = true;
+    this.#queue = [];
+  }
+
+  /** One group at a time: it is written, then flushed, and serves all that was asked for until it is written. */
+  #begin(): void {
+    this.#busy = true;
+    this.#later(this.#behaviour.writeTakes(), () => {
+      const group = this.#queue;
+      this.#queue = [];
+      const fault = this.#behaviour.fault();
+      const results = fault === 'write' ? group.map(() => 'failed' as const) : this.#write(group);
+      const { committed } = this.#disk.journal;
+      this.#later(this.#behaviour.flushTakes(), () => {
+        // If a flush fails, what was written may be there after a crash, or not: nobody may count on it.
+        if (fault === undefined) this.#disk.journal.flushed(committed);
+        this.#settle(
+          group,
+          results.map(result => (fault === undefined ? result : 'failed')),
+        );
+      });
+    });
+  }
+
+  #write(group: readonly Pending[]): CommitResult[] {
+    const disk = this.#disk;
+    return disk.transaction(() =>
+      group.map(({ commit }) => {
+        const mayWrite = this.#mayWrite(commit) && (isEmpty(commit) || !this.#behaviour.conflicts());
+        if (!mayWrite) return 'conflict';
+        for (const { expected, record } of commit.devices) {
+          if (expected === 0) disk.names.put(nameKey(record.name, record.sector), { row: record.row, identities: [] });
+          disk.devices.put(record.row, record);
+        }
+        let sequence = disk.lastSequence;
+        for (const event of commit.events) disk.events.put(++sequence, { ...event, sequence: sequence });
+        if (commit.events.length > 0) disk.writeMeta({ lastSequence: sequence });
+        for (const change of commit.sessions ?? []) this.#writeSession(change);
+        this.#behaviour.written?.(commit);
+        return 'durable';
+      }),
+    );
+  }
+
+  #mayWrite({ devices, sessions = [] }: Commit): boolean {
+    const disk = this.#disk;
+    for (const { expected, record } of devices) {
+      if ((disk.devices.get(record.row)?.version ?? 0) !== expected) return false;
+      if (expected === 0 && disk.names.get(nameKey(record.name, record.sector)) !== undefined) return false;
+    }
+    return sessions.every(change => {
+      if (change.kind !== 'opened') return true;
+      const credential = disk.credentials.get(toHex(change.session.identity));
+      return credential?.id === change.session.credential && credential.revokedAt === undefined;
+    });
+  }
+
+  #writeSession(change: SessionChange): void {
+    const { sessions } = this.#disk;
+    if (change.kind === 'opened') return sessions.put(change.session.credential, change.session);
+    const present = sessions.get(change.credential);
+    if (present?.peer !== change.peer) return;
+    if (change.kind === 'ended') sessions.delete(change.credential);
+    else if (change.kind === 'reserved') {
+      sessions.put(change.credential, { ...present, writeMark: Math.max(present.writeMark, change.writeMark) });
+    } else {
+      const readMark = Math.max(present.readMark, change.readMark);
+      sessions.put(change.credential, { ...present, state: change.state, readMark });
+    }
+  }
+
+  #settle(group: readonly Pending[], results: readonly CommitResult[]): void {
+    for (const [i, { commit }] of group.entries()) this.#forgetPending(commit, results[i]!);
+    this.#busy = false;
+    if (this.#queue.length > 0) this.#begin();
+    for (const [i, { settled }] of group.entries()) if (!this.#abandoned) settled(results[i]!);
+  }
+
+  #forgetPending({ devices }: Commit, result: CommitResult): void {
+    for (const { record, expected } of devices) {
+      const pending = this.#pendingRecords.get(record.row);
+      // After a conflict everything that was laid over the row rested on what is not so: it will conflict too.
+      if (result !== 'durable' || pending === record) this.#pendingRecords.delete(record.row);
+      if (expected === 0) this.#pendingNames.delete(nameKey(record.name, record.sector));
+    }
+  }
+
+  #later(span: Milliseconds, run: () => void): void {
+    this.#behaviour.later(span, () => {
+      if (!this.#abandoned) run();
+    });
+  }
+}
+
+/** How the disk behaves: in a simulated world on its clock and from its seed. */
+export interface StoreBehaviour {
+  later(span: Milliseconds, run: () => void): void;
+  writeTakes(): Milliseconds;
+  flushTakes(): Milliseconds;
+  /** Whether the group that is about to be written fails: nothing of it is written, or it is and cannot be flushed. */
+  fault(): 'write' | 'flush' | undefined;
+  /** Whether somebody else seems to have been faster than this commit. */
+  conflicts(): boolean;
+  /** Hears of each commit, in the transaction that writes it. */
+  written?(commit: Commit): void;
+}
+
+/** A disk without faults on the real clock. */
+export const promptBehaviour: StoreBehaviour = {
+  later: (span, run) => void setTimeout(run, span),
+  writeTakes: () => 0,
+  flushTakes: () => 0,
+  fault: () => undefined,
+  conflicts: () => false,
+};
+
+class MemoryView implements View {
+  restsOnPending = false;
+  readonly #disk: MemoryDisk;
+  readonly #records: ReadonlyMap<Row, DeviceRecord>;
+  readonly #names: ReadonlyMap<string, Row>;
+
+  constructor(disk: MemoryDisk, records: ReadonlyMap<Row, DeviceRecord>, names: ReadonlyMap<string, Row>) {
+    this.#disk = disk;
+    this.#records = records;
+    this.#names = names;
+  }
+
+  device(row: Row): DeviceRecord | undefined {
+    return this.#pending(this.#records.get(row)) ?? this.#disk.devices.get(row);
+  }
+
+  row(name: EndpointName, sector: Sector | undefined): Row | undefined {
+    const key = nameKey(name, sector);
+    return this.#pending(this.#names.get(key)) ?? this.#disk.names.get(key)?.row;
+  }
+
+  credential(identity: Bytes): Credential | undefined {
+    return this.#disk.credentials.get(toHex(identity));
+  }
+
+  nameHasCredential(name: EndpointName, sector: Sector | undefined): boolean {
+    return (this.#disk.names.get(nameKey(name, sector))?.identities.length ?? 0) > 0;
+  }
+
+  #pending<Value>(value: Value | undefined): Value | undefined {
+    if (value !== undefined) this.restsOnPending = true;
+    return value;
+  }
+}
+
+function isEmpty({ devices, events, sessions = [] }: Commit): boolean {
+  return devices.length === 0 && events.length === 0 && sessions.length === 0;
+}
+
+interface Pending {
+  readonly commit: Commit;
+  readonly settled: (result: CommitResult) => void;
+}
+
+/** More associations than anybody can open between two notes that the server is alive. */
+const peersAhead = 2 ** 20;
