@@ -2,26 +2,66 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { compileFromFile } from 'json-schema-to-typescript';
 
 /**
- * Writes the types that belong to the files in `schemas/`. With `--check` it writes nothing and fails if a committed
- * file differs from what would be written.
+ * Writes what is made from the files in `schemas/`: types, and the index of object definitions. With `--check` it writes
+ * nothing and fails if a committed file differs from what would be written.
  */
-const generated = [{ schema: 'schemas/registration.schema.json', types: 'src/lwm2m/registrationMap.generated.ts' }];
+const generated: readonly { readonly from: string; readonly into: string; make: () => Promise<string> }[] = [
+  {
+    from: 'schemas/registration.schema.json',
+    into: 'src/lwm2m/registrationMap.generated.ts',
+    make: () =>
+      compileFromFile('schemas/registration.schema.json', {
+        bannerComment: banner('schemas/registration.schema.json'),
+        style: { singleQuote: true, printWidth: 120 },
+      }),
+  },
+  { from: 'schemas/lwm2m/*.json', into: 'src/lwm2m/objects.generated.ts', make: objectIndex },
+];
 
 const check = process.argv.includes('--check');
 let drifted = false;
-for (const { schema, types } of generated) {
-  const wanted = await compileFromFile(schema, {
-    bannerComment: `// Generated from ${schema} by "npm run generate". Do not edit.`,
-    style: { singleQuote: true, printWidth: 120 },
-  });
+for (const { from, into, make } of generated) {
+  const wanted = await make();
   if (!check) {
-    await writeFile(types, wanted);
-    console.log(`${types} written`);
+    await writeFile(into, wanted);
+    console.log(`${into} written`);
     continue;
   }
-  const committed = await readFile(types, 'utf8').catch(() => '');
+  const committed = await readFile(into, 'utf8').catch(() => '');
   if (committed === wanted) continue;
   drifted = true;
-  console.error(`${types} does not match ${schema}: run "npm run generate" and commit the result`);
+  console.error(`${into} does not match ${from}: run "npm run generate" and commit the result`);
 }
 process.exitCode = drifted ? 1 : 0;
+
+/** One line an object: what it is found by, and its definition as a text, to be parsed when somebody needs it. */
+async function objectIndex(): Promise<string> {
+  const lines: string[] = [];
+  for (const part of ['oma', 'ext', 'x']) {
+    const objects = JSON.parse(await readFile(`schemas/lwm2m/${part}.json`, 'utf8')) as {
+      id: number;
+      version: string;
+      name: string;
+    }[];
+    for (const object of objects) {
+      lines.push(
+        `  [${object.id}, ${quoted(object.version)}, ${quoted(object.name)}, ${quoted(JSON.stringify(object))}],`,
+      );
+    }
+  }
+  return `${banner('schemas/lwm2m/*.json')}
+// Facts of the OMA LwM2M object registry (BSD-3-Clause): schemas/lwm2m/README.md.
+
+export const registeredObjects: readonly (readonly [id: number, version: string, name: string, json: string])[] = [
+${lines.join('\n')}
+];
+`;
+}
+
+function banner(source: string): string {
+  return `// Generated from ${source} by "npm run generate". Do not edit.`;
+}
+
+function quoted(text: string): string {
+  return `'${text.replace(/['\\]/g, '\\$&')}'`;
+}
