@@ -1,0 +1,119 @@
+import { assertNever } from '../../base/unreachable.ts';
+import type { ResourceDefinition, ResourceType } from '../definition.ts';
+import type { ResourceTypes } from '../definitions.ts';
+import { containsPath, type Path, pathIds, type ValuePath } from '../path.ts';
+import type { EnablerVersion } from '../registrationRequest.ts';
+import { type Entry, isBytes, isObjectLink, isTime, parseObjectLink, type ResourceValue } from '../value.ts';
+import { ContentError, wrongType } from './fault.ts';
+
+/** What a self-describing format said: its own types, before anybody looked at the definition. */
+export type WireValue = string | number | bigint | boolean | Uint8Array;
+
+/** The definitions of one payload: which type stands where. */
+export class Typing {
+  readonly #definitions: ResourceTypes;
+  readonly #base: Path;
+  readonly #version: EnablerVersion | undefined;
+
+  constructor(definitions: ResourceTypes, base: Path, version: EnablerVersion | undefined) {
+    this.#definitions = definitions;
+    this.#base = base;
+    this.#version = version;
+  }
+
+  definition(path: ValuePath): ResourceDefinition | undefined {
+    const [object, , resource] = pathIds(path);
+    const version = object === pathIds(this.#base)[0] ? this.#version : undefined;
+    return this.#definitions.resource(object!, version, resource!);
+  }
+
+  type(path: ValuePath): ResourceType | undefined {
+    return this.definition(path)?.type;
+  }
+
+  /** Throws unless `path` stands at or below what was asked for. */
+  within(path: Path): void {
+    if (!containsPath(this.#base, path)) throw new ContentError('wrong-path', `${path} is not below ${this.#base}`);
+  }
+
+  /** The value of a self-describing format as the definition's type; throws if it is none. */
+  conform(path: ValuePath, wire: WireValue): ResourceValue {
+    const type = this.type(path);
+    if (type === undefined) return wire;
+    const value = conform(type, wire);
+    if (value === undefined) throw wrongType(path, type);
+    return value;
+  }
+
+  /** Throws if a value that is to be sent is not of its resource's type: the device would refuse it. */
+  check({ path, value }: Entry): void {
+    const type = this.type(path);
+    if (type !== undefined && !isOfType(type, value)) throw wrongType(path, type);
+  }
+}
+
+function conform(type: ResourceType, wire: WireValue): ResourceValue | undefined {
+  switch (type) {
+    case 'string':
+    case 'corelnk':
+      return typeof wire === 'string' ? wire : undefined;
+    case 'integer':
+    case 'unsigned integer':
+      return isIntegerOf(type, wire) ? wire : undefined;
+    case 'float':
+      return typeof wire === 'number' ? wire : typeof wire === 'bigint' ? Number(wire) : undefined;
+    case 'boolean':
+      return typeof wire === 'boolean' ? wire : undefined;
+    case 'opaque':
+      return wire instanceof Uint8Array ? wire : undefined;
+    case 'time':
+      return typeof wire === 'number' && Number.isSafeInteger(wire) ? { unix: wire } : undefined;
+    case 'objlnk':
+      return typeof wire === 'string' ? parseObjectLink(wire) : undefined;
+    case 'none':
+      return undefined;
+    default:
+      return assertNever(type);
+  }
+}
+
+export function isOfType(type: ResourceType, value: ResourceValue): boolean {
+  switch (type) {
+    case 'string':
+    case 'corelnk':
+      return typeof value === 'string';
+    case 'integer':
+    case 'unsigned integer':
+      return isIntegerOf(type, value);
+    case 'float':
+      return typeof value === 'number';
+    case 'boolean':
+      return typeof value === 'boolean';
+    case 'opaque':
+      return isBytes(value);
+    case 'time':
+      return isTime(value) && Number.isSafeInteger(value.unix);
+    case 'objlnk':
+      return isObjectLink(value);
+    case 'none':
+      return false;
+    default:
+      return assertNever(type);
+  }
+}
+
+/** 64 bits, with or without sign; a `bigint` only where a number is not exact, so that equal values are the same. */
+function isIntegerOf(type: 'integer' | 'unsigned integer', value: unknown): value is number | bigint {
+  if (typeof value === 'number') return Number.isSafeInteger(value) && (value >= 0 || type === 'integer');
+  if (typeof value !== 'bigint' || isSafe(value)) return false;
+  return type === 'integer' ? BigInt.asIntN(64, value) === value : BigInt.asUintN(64, value) === value;
+}
+
+/** A number where that is exact, else the `bigint` itself. */
+export function narrowed(value: bigint): number | bigint {
+  return isSafe(value) ? Number(value) : value;
+}
+
+function isSafe(value: bigint): boolean {
+  return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER);
+}
