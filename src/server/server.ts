@@ -8,16 +8,15 @@ import { BlockPermutation } from '../adapters/registrationIds.ts';
 import { systemNow } from '../adapters/systemClock.ts';
 import { SystemRandom } from '../adapters/systemRandom.ts';
 import { type SocketAddress, UdpSocket } from '../adapters/udpSocket.ts';
-import type { Bytes } from '../base/bytes.ts';
 import type { Instant } from '../base/time.ts';
 import { CoapEndpoint } from '../coap/endpoint.ts';
 import { DtlsEndpoint } from '../dtls/endpoint.ts';
-import type { Credential } from '../fleet/credential.ts';
-import type { Row } from '../fleet/names.ts';
 import { RegistrationIds } from '../fleet/registrationId.ts';
 import { Service } from '../service/service.ts';
 import { Datapath } from './datapath.ts';
 import { PlainPeers } from './plainPeers.ts';
+import { pskLookup } from './pskLookup.ts';
+import { recover } from './recovery.ts';
 import { createReport } from './report.ts';
 
 export interface ServerOptions {
@@ -66,24 +65,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     firstPeer,
     fakeKeySecret: keyring.fakeKeys,
     cids: new PermutedConnectionIds(keyring.connectionIds),
-    psk: {
-      find(identity) {
-        // A key that was sealed under another master key opens nothing; it is no reason to end the server.
-        const credential = credentialOf(identity);
-        if (credential === undefined || credential.revokedAt !== undefined) return undefined;
-        return { key: credential.key, owner: { row: credential.row, credential: credential.id } };
-      },
-    },
+    psk: pskLookup(store, error => log.error({ msg: 'credential', error: String(error) })),
   });
-
-  function credentialOf(identity: Bytes): Credential | undefined {
-    try {
-      return store.view().credential(identity);
-    } catch (error) {
-      log.error({ msg: 'credential', error: String(error) });
-      return undefined;
-    }
-  }
 
   let stopping = false;
   let timer: NodeJS.Timeout | undefined;
@@ -104,18 +87,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     },
   });
 
-  const sessions = datapath.restore(store.sessions());
-  for (let from = 1 as Row; ; ) {
-    const page = store.devices(from, pageLength);
-    for (const record of page) {
-      service.stored(record);
-      // Each change is in the registry with the number of the record it came in: no mark of its own has to be written.
-      const { association, sequence } = record.lastExchange ?? {};
-      if (association !== undefined && sequence !== undefined) dtls.raiseReadMark(association, sequence);
-    }
-    if (page.length < pageLength) break;
-    from = (page.at(-1)!.row + 1) as Row;
-  }
+  const sessions = recover({ datapath, dtls, service, store });
   if (options.coap !== undefined) {
     sockets.coap = await UdpSocket.open(options.coap, (datagram, address, port) =>
       stopping ? undefined : datapath.receivePlain({ socket: 0, address, port }, datagram),
@@ -158,6 +130,5 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 const maxPlainPeers = 131_072;
-const pageLength = 1000;
 const foreignPollMilliseconds = 100;
 const aliveMilliseconds = 30_000;
