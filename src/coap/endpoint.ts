@@ -2,6 +2,7 @@ import type { Bytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
 import type { Instant, Milliseconds, Now } from '../base/time.ts';
+import { Writer } from '../base/writer.ts';
 import { BodyAssembly, blockOf, sliceReply } from './blockwise.ts';
 import { type BlockSize, encodeBlock } from './codec/block.ts';
 import { isIdempotent, ResponseCode } from './codec/code.ts';
@@ -34,22 +35,26 @@ export class CoapEndpoint {
   readonly counters: CoapCounters = newCounters();
 
   readonly #random: RandomSource;
+  readonly #sequenceOf: (peer: Peer) => number | undefined;
   readonly #limits: CoapLimits;
   readonly #patience: Milliseconds;
   readonly #seen: Deduplication;
   readonly #bodies: BodyAssembly;
   readonly #outbox: Outbox<Subject>;
   readonly #requests: Requests;
+  #tokens = 0;
 
   constructor(options: CoapOptions) {
     const transmission = options.transmission ?? defaultTransmission;
     this.#random = options.random;
+    this.#sequenceOf = options.sequenceOf ?? (() => undefined);
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#patience = maxTransmitWait(transmission);
     const lifetime = exchangeLifetime(transmission);
     this.#seen = new Deduplication(lifetime, this.#limits.maxExchanges);
     this.#bodies = new BodyAssembly(this.#limits.maxBody, this.#limits.maxBodies, this.#patience);
-    this.#outbox = new Outbox(transmission, options.random, lifetime);
+    const firstId = (peer: Peer) => this.#sequenceOf(peer) ?? Math.floor(options.random.fraction() * 0x1_0000);
+    this.#outbox = new Outbox(transmission, options.random, lifetime, firstId);
     this.#requests = new Requests({ ...this.#limits, nstart: transmission.nstart });
   }
 
@@ -117,7 +122,7 @@ export class CoapEndpoint {
 
   /** Asks a peer. The answer, or the fault, comes with the same handle; `undefined` if there is no room for it. */
   request(now: Now, peer: Peer, draft: RequestDraft, out: CoapOut): RequestHandle | undefined {
-    const added = this.#requests.add(peer, draft, this.#random.bytes(tokenLength));
+    const added = this.#requests.add(peer, draft, this.#newToken(peer));
     if (added === undefined) {
       this.counters.requestsRefused++;
       return undefined;
@@ -132,6 +137,14 @@ export class CoapEndpoint {
     if (request === undefined) return;
     this.#outbox.take(request.peer, request.messageId);
     this.#finish(now, request, out);
+  }
+
+  /** Asks whether a peer is there (RFC 7252 §4.3, a CoAP ping): `out.ponged` if it is, silence if it is not. */
+  ping(now: Now, peer: Peer, out: CoapOut): void {
+    const messageId = this.#outbox.nextMessageId(now.instant, peer);
+    const message = encodeMessage({ kind: 'empty', type: 'CON', messageId });
+    this.#outbox.add(now.instant, peer, messageId, message, { kind: 'ping' });
+    out.transmit(peer, message);
   }
 
   /** Forgets a peer: its session ended. What was asked of it fails as `peer-gone`. */
@@ -288,6 +301,8 @@ export class CoapEndpoint {
     // A ping (RFC 7252 §4.3).
     if (message.type === 'CON') return this.#reject(peer, message.messageId, out);
     const subject = this.#outbox.take(peer, message.messageId);
+    // RST is the answer to a ping; from some stacks it is an ACK.
+    if (subject?.kind === 'ping') return out.ponged(peer);
     if (subject === undefined || message.type === 'ACK') return;
     if (subject.kind === 'notification') out.unobserved(subject.exchange);
     if (subject.kind === 'request') {
@@ -347,6 +362,18 @@ export class CoapEndpoint {
     if (next !== undefined) this.#send(now, next, out);
   }
 
+  /**
+   * One that was never used with this peer, not before a restart either, so that no late answer matches a request that
+   * it does not belong to (RFC 9175 §4.2): the number that does not go back tells the runs apart, the counter what is
+   * asked at one number. Who has no such number gets one that nobody off the path guesses (RFC 7252 §5.3.1).
+   */
+  #newToken(peer: Peer): Bytes {
+    const sequence = this.#sequenceOf(peer);
+    if (sequence === undefined) return this.#random.bytes(tokenLength);
+    this.#tokens = (this.#tokens + 1) & 0xffff;
+    return new Writer(tokenLength).u48(sequence).u16(this.#tokens).finish();
+  }
+
   #reject(peer: Peer, messageId: number, out: CoapOut): void {
     out.transmit(peer, encodeMessage({ kind: 'empty', type: 'RST', messageId }));
   }
@@ -362,10 +389,17 @@ export interface CoapOut {
   failed(handle: RequestHandle, fault: RequestFault): void;
   /** The peer rejected a notification, or never acknowledged it: it is not observed any more. */
   unobserved(exchange: Exchange): void;
+  /** The peer answered a ping. */
+  ponged(peer: Peer): void;
 }
 
 export interface CoapOptions {
   readonly random: RandomSource;
+  /**
+   * A number that goes up with each message to this peer and never goes back, over restarts too: message IDs and tokens
+   * begin there, so that those from before a restart do not come again. `undefined` for peers that have none.
+   */
+  readonly sequenceOf?: (peer: Peer) => number | undefined;
   readonly transmission?: TransmissionParameters;
   readonly limits?: Partial<CoapLimits>;
 }
@@ -397,6 +431,7 @@ export interface CoapCounters {
 type Subject =
   | { readonly kind: 'request'; readonly handle: RequestHandle }
   | { readonly kind: 'response' }
+  | { readonly kind: 'ping' }
   | { readonly kind: 'notification'; readonly exchange: Exchange };
 
 function piggyBacked(exchange: Exchange, answer: Reply) {
@@ -424,5 +459,4 @@ export const defaultLimits: CoapLimits = {
   maxQueuedForPeer: 32,
 };
 
-// Long enough that nobody off the path guesses it (RFC 7252 §5.3.1).
 const tokenLength = 8;

@@ -15,16 +15,24 @@ export class Outbox<Subject> {
   readonly #parameters: TransmissionParameters;
   readonly #random: RandomSource;
   readonly #idLifetime: Milliseconds;
+  readonly #firstId: (peer: Peer) => number;
   readonly #waiting = new Map<number, Waiting<Subject>>();
   /** When to send a message again if nothing has come back. Doubles each time (RFC 7252 §4.2). */
   readonly #retransmissions = new Deadlines<number>();
   // The next message ID for each peer, in the order of last use, until a used one cannot come back any more.
   readonly #nextIds = new FifoMap<Peer, { id: number; until: Instant }>();
 
-  constructor(parameters: TransmissionParameters, random: RandomSource, idLifetime: Milliseconds) {
+  /** `firstId` gives the message ID that a peer begins with: any whole number, of which the lower 16 bits count. */
+  constructor(
+    parameters: TransmissionParameters,
+    random: RandomSource,
+    idLifetime: Milliseconds,
+    firstId: (peer: Peer) => number,
+  ) {
     this.#parameters = parameters;
     this.#random = random;
     this.#idLifetime = idLifetime;
+    this.#firstId = firstId;
   }
 
   get size(): number {
@@ -34,7 +42,7 @@ export class Outbox<Subject> {
   /** A message ID that was not used with this peer within EXCHANGE_LIFETIME (RFC 7252 §4.4). */
   nextMessageId(now: Instant, peer: Peer): number {
     const used = this.#nextIds.get(peer);
-    const id = used === undefined ? Math.floor(this.#random.fraction() * 0x1_0000) : used.id;
+    const id = used === undefined ? this.#firstId(peer) % 0x1_0000 : used.id;
     this.#nextIds.set(peer, { id: (id + 1) & 0xffff, until: after(now, this.#idLifetime) });
     return id;
   }

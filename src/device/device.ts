@@ -134,6 +134,7 @@ export class Device {
         if (what !== undefined) out.failed(what, fault);
       },
       unobserved() {},
+      ponged() {},
     };
     return coapOut;
   }

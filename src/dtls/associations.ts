@@ -131,6 +131,11 @@ export class Associations {
     return row === undefined ? undefined : { remote: this.#sessions.remote(row), owner: this.#sessions.owner(row) };
   }
 
+  writeSequence(peer: Peer): number | undefined {
+    const row = this.#sessions.byPeer(peer);
+    return row === undefined ? undefined : this.#sessions.writeSequence(row);
+  }
+
   maxPlaintext(peer: Peer): number | undefined {
     const row = this.#sessions.byPeer(peer);
     return row === undefined ? undefined : this.#sessions.maxPlaintext(row);

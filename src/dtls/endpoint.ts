@@ -100,6 +100,11 @@ export class DtlsEndpoint {
     return this.#associations.session(peer);
   }
 
+  /** The number of the next record to this peer: it never goes back while the session lives, over restarts too. */
+  writeSequence(peer: Peer): number | undefined {
+    return this.#associations.writeSequence(peer);
+  }
+
   /** The session is durable: its last flight may leave, and its traffic flow. */
   confirmed(peer: Peer, out: DtlsOut): void {
     this.#associations.confirm(peer, out);

@@ -112,7 +112,12 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   }
 
   unobserved(): void {
-    // Nor does it notify.
+    // The server notifies nobody.
+  }
+
+  /** It answered what went to where it was heard last: if that was a new address, it is proved. */
+  ponged(peer: Peer): void {
+    if (this.#remote !== undefined) this.#parts.dtls?.proved(peer, this.#remote, this);
   }
 
   // Then DTLS, and what both have.
@@ -137,8 +142,9 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     this.#sequence = undefined;
   }
 
-  moving(): void {
-    // Its answers go there already, up to a limit, and its next Update says so again.
+  /** Its answers go there already, up to a limit; whether it hears them, a ping finds out. */
+  moving(peer: Peer): void {
+    this.#parts.coap.ping(this.#now, peer, this);
   }
 
   moved(peer: Peer, { credential }: Owner, remote: Remote): void {

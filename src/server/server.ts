@@ -14,7 +14,7 @@ import { DtlsEndpoint } from '../dtls/endpoint.ts';
 import { RegistrationIds } from '../fleet/registrationId.ts';
 import { Service } from '../service/service.ts';
 import { Datapath } from './datapath.ts';
-import { PlainPeers } from './plainPeers.ts';
+import { isPlainPeer, PlainPeers } from './plainPeers.ts';
 import { pskLookup } from './pskLookup.ts';
 import { recover } from './recovery.ts';
 import { createReport } from './report.ts';
@@ -59,13 +59,17 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const random = new SystemRandom();
   const seed = () => Math.floor(random.fraction() * 2 ** 32);
   const report = createReport(log);
-  const coap = new CoapEndpoint({ random });
   const dtls = new DtlsEndpoint({
     random,
     firstPeer,
     fakeKeySecret: keyring.fakeKeys,
     cids: new PermutedConnectionIds(keyring.connectionIds),
     psk: pskLookup(store, error => log.error({ msg: 'credential', error: String(error) })),
+  });
+
+  const coap = new CoapEndpoint({
+    random,
+    sequenceOf: peer => (isPlainPeer(peer) ? undefined : dtls.writeSequence(peer)),
   });
 
   let stopping = false;
