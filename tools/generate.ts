@@ -6,15 +6,8 @@ import { compileFromFile } from 'json-schema-to-typescript';
  * nothing and fails if a committed file differs from what would be written.
  */
 const generated: readonly { readonly from: string; readonly into: string; make: () => Promise<string> }[] = [
-  {
-    from: 'schemas/registration.schema.json',
-    into: 'src/lwm2m/registrationMap.generated.ts',
-    make: () =>
-      compileFromFile('schemas/registration.schema.json', {
-        bannerComment: banner('schemas/registration.schema.json'),
-        style: { singleQuote: true, printWidth: 120 },
-      }),
-  },
+  types('schemas/registration.schema.json', 'src/lwm2m/registrationMap.generated.ts'),
+  types('schemas/profile.schema.json', 'src/fleet/profileFile.generated.ts'),
   { from: 'schemas/lwm2m/*.json', into: 'src/lwm2m/objects.generated.ts', make: objectIndex },
 ];
 
@@ -33,6 +26,11 @@ for (const { from, into, make } of generated) {
   console.error(`${into} does not match ${from}: run "npm run generate" and commit the result`);
 }
 process.exitCode = drifted ? 1 : 0;
+
+function types(from: string, into: string) {
+  const options = { bannerComment: banner(from), style: { singleQuote: true, printWidth: 120 } };
+  return { from, into, make: () => compileFromFile(from, options) };
+}
 
 /** One line an object: what it is found by, and its definition as a text, to be parsed when somebody needs it. */
 async function objectIndex(): Promise<string> {

@@ -4,6 +4,8 @@ import { maxIdentityBytes, maxKeyBytes } from '../fleet/credential.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { FleetEvent } from '../fleet/event.ts';
 import type { CredentialId, EndpointName, Row, Sector } from '../fleet/names.ts';
+import type { Observation } from '../fleet/observation.ts';
+import type { Decision } from '../fleet/registration.ts';
 import { type Keyring, sameSecret } from './keyring.ts';
 import { type Environment, lastSequence, readMeta, writeMeta } from './lmdbEnvironment.ts';
 import {
@@ -19,6 +21,7 @@ import {
   type SealedCredential,
   versionOf,
 } from './lmdbForms.ts';
+import { mayModel, putRecord, readObservations, writeModel } from './lmdbModel.ts';
 import { takeRows } from './lmdbStore.ts';
 import { OperatorError } from './operatorError.ts';
 
@@ -105,16 +108,20 @@ export class Administration {
   /** Applies a decision on one record, if nobody was faster: then it is decided again. */
   async change(
     row: Row,
-    decide: (record: DeviceRecord) => { record: DeviceRecord; events: readonly FleetEvent[] } | undefined,
+    decide: (record: DeviceRecord, observed: readonly Observation[]) => Decision | undefined,
   ): Promise<boolean> {
     const environment = this.#environment;
     const written = environment.root.transaction(() => {
       const bytes = environment.devices.get(row);
-      const decision = bytes === undefined ? undefined : decide(decodeRecord(row, bytes));
+      const decision =
+        bytes === undefined ? undefined : decide(decodeRecord(row, bytes), readObservations(environment, row));
       if (decision === undefined || versionOf(bytes) + 1 !== decision.record.version) return false;
+      const { commit } = decision;
+      if (!mayModel(environment, commit)) return false;
       let sequence = lastSequence(environment);
-      void environment.devices.put(row, encodeRecord(decision.record));
-      for (const event of decision.events) void environment.events.put(++sequence, encodeEvent(event));
+      putRecord(environment, decision.record);
+      writeModel(environment, commit);
+      for (const event of commit.events) void environment.events.put(++sequence, encodeEvent(event));
       return true;
     });
     const { flushed } = environment.root;

@@ -16,6 +16,8 @@ export interface Environment {
   readonly credentials: Database<Bytes, Bytes>;
   readonly events: Database<Bytes, number>;
   readonly sessions: Database<Bytes, number>;
+  readonly observations: Database<Bytes, Bytes>;
+  readonly profiles: Database<Bytes, string>;
 }
 
 /** What the `meta` database holds, by key. */
@@ -43,7 +45,7 @@ export async function openEnvironment(directory: string, create: boolean): Promi
   const root = open<Bytes, string>({
     path: directory,
     encoding: 'binary',
-    maxDbs: 16,
+    maxDbs: 32,
     // Address space, not memory or disk: the file grows with what is in it.
     mapSize: 64 * 2 ** 30,
     noSubdir: false,
@@ -57,6 +59,8 @@ export async function openEnvironment(directory: string, create: boolean): Promi
     credentials: root.openDB('credentials', { encoding: 'binary', keyEncoding: 'binary' }),
     events: root.openDB('events', { encoding: 'binary' }),
     sessions: root.openDB('sessions', { encoding: 'binary', keyEncoding: 'uint32' }),
+    observations: root.openDB('observations', { encoding: 'binary', keyEncoding: 'binary' }),
+    profiles: root.openDB('profiles', { encoding: 'binary' }),
   };
   await chmod(join(directory, 'data.mdb'), 0o600);
   // A reader that was killed leaves a slot behind, and pages that nobody can use again.

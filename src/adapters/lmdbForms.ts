@@ -20,6 +20,8 @@ import type { Dialect } from '../lwm2m/registrationRequest.ts';
  * | `credentials` | PSK identity | CBOR: the credential, its key sealed |
  * | `events` | sequence number | CBOR: `encodeEvent` |
  * | `sessions` | credential id, 32 bits | the DTLS session, see `lmdbSessions` |
+ * | `observations` | row, 32 bits; number, 16 bits | CBOR: `encodeObservation` |
+ * | `profiles` | name | CBOR: its text, and where it came from |
  */
 export const storeForm = 1;
 
@@ -32,15 +34,17 @@ export function nameKey(name: EndpointName, sector: Sector | undefined): Bytes {
  * ```
  *  form 1 | version 4 | generation 4 | flags 1 | name | sector
  *  last exchange, if there is one: association 6 | sequence 6 | message ID 2 | answer 1 | digest 8
- *  registration, if there is one: the fixed part, then texts, then the description to the end
+ *  registration, if there is one: the fixed part, then texts, the allocation, and the description to the end
  * ```
  * Texts have one byte of length. An absent sequence is all ones.
  */
 export function encodeRecord(record: DeviceRecord): Bytes {
   const { registration, lastExchange } = record;
-  const writer = new Writer(160 + (registration?.description.length ?? 0));
+  const writer = new Writer(240 + (registration?.description.length ?? 0));
   writer.u8(recordForm).u32(record.version).u32(record.generation);
-  writer.u8((registration === undefined ? 0 : hasRegistration) | (lastExchange === undefined ? 0 : hasExchange));
+  writer.u8(
+    (registration === undefined ? 0 : hasRegistration | hasAllocation) | (lastExchange === undefined ? 0 : hasExchange),
+  );
   writer.vector8(utf8(record.name)).vector8(utf8(record.sector ?? ''));
   if (lastExchange !== undefined) {
     writer.u48(lastExchange.association ?? absent).u48(lastExchange.sequence ?? absent);
@@ -61,7 +65,8 @@ export function decodeRecord(row: Row, bytes: Bytes): DeviceRecord {
   const name = text(reader.vector8()) as EndpointName;
   const sector = text(reader.vector8()) as Sector;
   const lastExchange = (flags & hasExchange) === 0 ? undefined : readExchange(reader);
-  const registration = (flags & hasRegistration) === 0 ? undefined : readRegistration(reader);
+  const allocated = (flags & hasAllocation) !== 0;
+  const registration = (flags & hasRegistration) === 0 ? undefined : readRegistration(reader, allocated);
   return {
     row,
     version,
@@ -76,6 +81,11 @@ export function decodeRecord(row: Row, bytes: Bytes): DeviceRecord {
 /** Only the version of a record, which a conditional write compares. */
 export function versionOf(bytes: Bytes | undefined): number {
   return bytes === undefined ? 0 : new Reader(bytes, 1).u32();
+}
+
+/** Only the generation of a record; `undefined` if there is none. */
+export function generationOf(bytes: Bytes | undefined): number | undefined {
+  return bytes === undefined ? undefined : new Reader(bytes, 5).u32();
 }
 
 export interface NameEntry {
@@ -170,10 +180,10 @@ function writeRegistration(writer: Writer, r: Registration): void {
   writer.vector8(utf8(r.address)).vector8(utf8(r.binding));
   // Absent and empty are different things for a text that the device may or may not send.
   writer.vector8(r.sms === undefined ? noBytes : concatBytes(present, utf8(r.sms).subarray(0, 254)));
-  writer.put(r.description);
+  writer.vector16(r.allocation).put(r.description);
 }
 
-function readRegistration(reader: Reader): Registration {
+function readRegistration(reader: Reader, allocated: boolean): Registration {
   const dialect = dialects[reader.u8()]!;
   const transport = transports[reader.u8()]!;
   const queueMode = reader.u8() === 1;
@@ -188,6 +198,7 @@ function readRegistration(reader: Reader): Registration {
   const address = text(reader.vector8());
   const binding = text(reader.vector8());
   const sms = reader.vector8();
+  const allocation = allocated ? reader.vector16() : noBytes;
   return {
     owner: owner as CredentialId | undefined,
     dialect,
@@ -202,6 +213,7 @@ function readRegistration(reader: Reader): Registration {
     port,
     registeredAt,
     lastContact,
+    allocation,
     description: reader.rest(),
   };
 }
@@ -229,6 +241,8 @@ function text(bytes: Bytes): string {
 const recordForm = 1;
 const hasRegistration = 0x1;
 const hasExchange = 0x2;
+/** Records of earlier versions have none. */
+const hasAllocation = 0x4;
 const absent = 2 ** 48 - 1;
 const present = Uint8Array.of(1);
 // Stored by position: append, never reorder.
@@ -243,6 +257,10 @@ const eventTypes: readonly EventType[] = [
   'forgotten',
   'credential-added',
   'credential-revoked',
+  'refused',
+  'allocated',
+  'profile-set',
+  'profile-removed',
 ];
 const encoder = new Encoder({ useRecords: false, tagUint8Array: false } as object);
 const decoder = new Decoder({ useRecords: false });

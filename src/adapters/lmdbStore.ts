@@ -4,6 +4,7 @@ import type { Credential } from '../fleet/credential.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { StoredEvent } from '../fleet/event.ts';
 import type { EndpointName, Row, Sector } from '../fleet/names.ts';
+import type { Observation } from '../fleet/observation.ts';
 import { type Outage, outagesAtStart } from '../fleet/outage.ts';
 import type { SessionRow } from '../fleet/session.ts';
 import type { Commit, CommitResult, Store, View } from '../fleet/store.ts';
@@ -16,11 +17,11 @@ import {
   decodeRecord,
   encodeEvent,
   encodeName,
-  encodeRecord,
   nameKey,
   versionOf,
 } from './lmdbForms.ts';
 
+import { mayModel, putRecord, readObservations, writeModel } from './lmdbModel.ts';
 import { maySession, type PreparedSession, prepareSession, readSessions, writeSession } from './lmdbSessions.ts';
 
 /**
@@ -215,7 +216,7 @@ export class LmdbStore implements Store {
 
   /** Checks each commit before it writes any of it: a throw would not undo what was written. */
   #write(group: readonly Pending[], results: CommitResult[]): void {
-    const { devices, names, events } = this.#environment;
+    const { names, events } = this.#environment;
     let sequence = lastSequence(this.#environment);
     const first = sequence + 1;
     for (const { commit, sessions } of group) {
@@ -227,9 +228,10 @@ export class LmdbStore implements Store {
         if (expected === 0) {
           void names.put(nameKey(record.name, record.sector), encodeName({ row: record.row, identities: [] }));
         }
-        void devices.put(record.row, encodeRecord(record));
+        putRecord(this.#environment, record);
       }
       for (const event of commit.events) void events.put(++sequence, encodeEvent(event));
+      writeModel(this.#environment, commit);
       for (const session of sessions) writeSession(this.#environment, session);
       results.push('durable');
     }
@@ -243,7 +245,7 @@ export class LmdbStore implements Store {
       if (versionOf(devices.get(record.row)) !== expected) return false;
       if (expected === 0 && names.get(nameKey(record.name, record.sector)) !== undefined) return false;
     }
-    return true;
+    return mayModel(this.#environment, commit);
   }
 
   /** Neighbouring ranges of ours become one. */
@@ -328,6 +330,10 @@ class LmdbView implements View {
       throw new Error(`the key of identity ${toHex(identity)} was sealed under another master key`);
     }
     return { ...credential, identity, key };
+  }
+
+  observations(row: Row): Observation[] {
+    return readObservations(this.#environment, row);
   }
 
   nameHasCredential(name: EndpointName, sector: Sector | undefined): boolean {

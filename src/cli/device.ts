@@ -2,14 +2,14 @@ import { Command, Option } from 'commander';
 import { type Environment, readMeta } from '../adapters/lmdbEnvironment.ts';
 import { readDevices } from '../adapters/lmdbStore.ts';
 import { OperatorError } from '../adapters/operatorError.ts';
-import { BlockPermutation } from '../adapters/registrationIds.ts';
 import type { WallTime } from '../base/time.ts';
 import { type DeviceView, deviceView } from '../fleet/deviceView.ts';
 import type { Row } from '../fleet/names.ts';
-import { defaultGrace, type FleetRules, forget } from '../fleet/registration.ts';
-import { RegistrationIds } from '../fleet/registrationId.ts';
+import { noProfiles } from '../fleet/profile.ts';
+import { type FleetRules, forget } from '../fleet/registration.ts';
 import { type CommonOptions, endpointName, examples, wholeNumber, withCommonOptions } from './options.ts';
 import { fail, printJson, printPages, printTable } from './output.ts';
+import { fleetRules } from './rules.ts';
 import { withStore } from './store.ts';
 
 export function deviceCommand(): Command {
@@ -36,7 +36,7 @@ export function deviceCommand(): Command {
 
 async function list(options: ListOptions): Promise<void> {
   await withStore(options.data, async (_administration, environment, keyring) => {
-    const rules = rulesOf(keyring.registrationIds, readMeta(environment, 'outages') ?? []);
+    const rules = fleetRules(keyring, readMeta(environment, 'outages') ?? [], noProfiles);
     await printPages(devicePages(environment, rules, options), options.json, columns);
   });
 }
@@ -63,7 +63,7 @@ async function show(name: string, options: CommonOptions): Promise<void> {
   await withStore(options.data, async (administration, environment, keyring) => {
     const record = administration.device(endpoint, undefined);
     if (record === undefined) throw unknown(endpoint);
-    const rules = rulesOf(keyring.registrationIds, readMeta(environment, 'outages') ?? []);
+    const rules = fleetRules(keyring, readMeta(environment, 'outages') ?? [], noProfiles);
     const view = deviceView(record, rules, Date.now() as WallTime);
     if (options.json) return printJson(view);
     printTable(
@@ -80,20 +80,14 @@ async function remove(name: string, options: CommonOptions): Promise<void> {
   await withStore(options.data, async (administration, _environment, keyring) => {
     const record = administration.device(endpoint, undefined);
     if (record === undefined) throw unknown(endpoint);
-    const rules = rulesOf(keyring.registrationIds, []);
+    const rules = fleetRules(keyring, [], noProfiles);
     const forgotten = await administration.change(record.row, current => {
-      const decision = forget(rules, Date.now() as WallTime, current);
-      return decision && { record: decision.record, events: decision.commit.events };
+      return forget(rules, Date.now() as WallTime, current);
     });
     if (!forgotten) throw new OperatorError(`${endpoint} is not registered`);
     if (options.json) return printJson({ endpoint, forgotten });
     process.stdout.write(`${endpoint} forgotten\n`);
   });
-}
-
-function rulesOf(secret: Uint8Array, outages: FleetRules['outages']): FleetRules {
-  const ids = new RegistrationIds(new BlockPermutation(secret));
-  return { grace: defaultGrace, outages, registrationId: (row, generation) => ids.of(row, generation) };
 }
 
 function unknown(endpoint: string): OperatorError {

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { credentialCommand } from './credential.ts';
 import { deviceCommand } from './device.ts';
 import { keyCommand } from './key.ts';
+import { profileCommand } from './profile.ts';
 import { serveCommand } from './serve.ts';
 
 // `rollcall device list | head` closes the pipe early: that is no error.
@@ -13,6 +14,7 @@ const program = new Command('rollcall')
   .addCommand(serveCommand())
   .addCommand(credentialCommand())
   .addCommand(deviceCommand())
+  .addCommand(profileCommand())
   .addCommand(keyCommand());
 exitWithTwo(program);
 

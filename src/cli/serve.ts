@@ -16,6 +16,7 @@ export function serveCommand(): Command {
       new Option('--coaps <[host:]port>', 'CoAP over DTLS, or off').default('127.0.0.1:5684').argParser(parseListen),
     )
     .option('--insecure-coap', 'let devices without a credential register on plain CoAP', false)
+    .option('--profiles <dir>', 'read profiles from the files of a directory: see docs/profiles.md')
     .option('--drop-sessions', 'forget all DTLS sessions first: for a directory that was copied or restored', false)
     .addHelpText('after', examples)
     .action(async (options: ServeOptions) => {
@@ -34,6 +35,7 @@ async function serve(options: ServeOptions): Promise<void> {
     coap: listenAddress(options.coap),
     coaps: listenAddress(options.coaps),
     insecureCoap: options.insecureCoap,
+    profiles: options.profiles,
     dropSessions: options.dropSessions,
     log,
   });
@@ -58,6 +60,7 @@ interface ServeOptions {
   readonly coap: SocketAddress | string;
   readonly coaps: SocketAddress | string;
   readonly insecureCoap: boolean;
+  readonly profiles?: string;
   readonly dropSessions: boolean;
 }
 

@@ -41,6 +41,8 @@ export interface Registration {
   readonly port: number;
   readonly registeredAt: WallTime;
   readonly lastContact: WallTime;
+  /** What was given to it: profile, queue, retention (fleet/allocation decodes it). */
+  readonly allocation: Bytes;
   /** What the device says it is: objects, links, metadata (fleet/description decodes it). Changes rarely, so it stays encoded. */
   readonly description: Bytes;
 }

@@ -1,6 +1,7 @@
 import type { WallTime } from '../base/time.ts';
 import type { Description } from '../lwm2m/registrationRequest.ts';
 import { formatVersion } from '../lwm2m/version.ts';
+import { type Allocation, decodeAllocation } from './allocation.ts';
 import { decodeDescription } from './description.ts';
 import type { DeviceRecord } from './device.ts';
 import { effectiveExpiry, type FleetRules } from './registration.ts';
@@ -25,6 +26,7 @@ export interface DeviceView {
   readonly binding?: string;
   readonly queueMode?: boolean;
   readonly sms?: string;
+  readonly allocation?: Allocation;
   readonly description?: Description;
 }
 
@@ -49,6 +51,7 @@ export function deviceView(record: DeviceRecord, rules: FleetRules, now: WallTim
     binding: r.binding,
     queueMode: r.queueMode,
     ...(r.sms === undefined ? {} : { sms: r.sms }),
+    allocation: decodeAllocation(r.allocation),
     description: decodeDescription(r.description),
   };
 }

@@ -20,7 +20,11 @@ export type EventType =
   | 'expired'
   | 'forgotten'
   | 'credential-added'
-  | 'credential-revoked';
+  | 'credential-revoked'
+  | 'refused'
+  | 'allocated'
+  | 'profile-set'
+  | 'profile-removed';
 
 /** An event as stored. Sequence numbers start at 1 and have no gaps. */
 export interface StoredEvent extends FleetEvent {

@@ -1,13 +1,17 @@
+import type { Bytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import { type Milliseconds, seconds, type WallTime, wallAfter } from '../base/time.ts';
 import { type Refusal, refusal } from '../lwm2m/refusal.ts';
 import type { Dialect, RegistrationRequest, UpdateRequest } from '../lwm2m/registrationRequest.ts';
+import { allot, encodeAllocation } from './allocation.ts';
 import type { Principal } from './credential.ts';
-import { encodeDescription, mergeDescription } from './description.ts';
+import { decodeDescription, encodeDescription, mergeDescription } from './description.ts';
 import type { DeviceRecord, LastExchange, Registration } from './device.ts';
 import type { EventType, FleetEvent } from './event.ts';
 import type { EndpointName, RegistrationId, Row, Sector } from './names.ts';
+import type { Observation, ObservationChange } from './observation.ts';
 import { downtimeCredit, type Outage } from './outage.ts';
+import { checkAgainst, clampLifetime, type ProfileSet } from './profile.ts';
 import type { Commit } from './store.ts';
 
 /**
@@ -35,8 +39,13 @@ export interface FleetRules {
   /** For how long after its lifetime a registration can still be revived by an update. */
   readonly grace: Milliseconds;
   readonly outages: readonly Outage[];
+  /** What devices may be, and what is allocated for them. */
+  readonly profiles: ProfileSet;
   registrationId(row: Row, generation: number): RegistrationId;
 }
+
+/** A record that has a registration. */
+export type Registered = DeviceRecord & { readonly registration: Registration };
 
 /** A change to commit. `record` is what it makes of the device. */
 export interface Decision {
@@ -52,7 +61,10 @@ export interface Repeated {
   readonly record: DeviceRecord;
 }
 
-/** `before` is the record of the name's row, if it has one; `row` the name's row, old or newly allocated. */
+/**
+ * `before` is the record of the name's row, if it has one; `row` the name's row, old or newly allocated; `observed`
+ * what is observed on it so far.
+ */
 export function register(
   rules: FleetRules,
   contact: Contact,
@@ -61,6 +73,7 @@ export function register(
   sector: Sector | undefined,
   row: Row,
   before: DeviceRecord | undefined,
+  observed: readonly Observation[],
 ): Decision | Repeated | Refusal {
   const repeated = repeatedExchange(before, contact);
   if (repeated !== undefined) return repeated;
@@ -68,11 +81,17 @@ export function register(
   if (late !== undefined) return late;
   const { wall } = contact;
   const current = before?.registration;
-  const lifetime = request.lifetime ?? defaultLifetime[request.dialect];
+  const { description, version } = request;
+  const profile = rules.profiles.choose(name, description);
+  const unfit = checkAgainst(profile, description);
+  if (unfit !== undefined) return unfit;
+  const generation = before?.generation ?? 0;
+  const lifetime = clampLifetime(profile, request.lifetime ?? defaultLifetime[request.dialect]);
+  const allotted = allot(profile, { row, generation, version, description, observations: observed }, wall);
   const registration: Registration = {
     owner: ownerOf(contact.principal),
     dialect: request.dialect,
-    version: request.version,
+    version,
     lifetime,
     expires: expiry(wall, lifetime),
     binding: request.binding ?? 'U',
@@ -83,34 +102,44 @@ export function register(
     port: contact.port,
     registeredAt: wall,
     lastContact: wall,
-    description: encodeDescription(request.description),
+    allocation: encodeAllocation(allotted.allocation),
+    description: encodeDescription(description),
   };
   const record: DeviceRecord = {
     row,
-    generation: before?.generation ?? 0,
+    generation,
     version: (before?.version ?? 0) + 1,
     name,
     sector,
     registration,
     lastExchange: exchangeOf(contact, 'created'),
   };
-  return change(rules, before, record, 'registered', wall, {
+  const details = {
     address: contact.address,
     port: contact.port,
     lifetime,
     ...(current === undefined ? {} : { again: true }),
-  });
+  };
+  return change(rules, before, record, 'registered', wall, details, allotted.observations);
 }
 
 export function update(
   rules: FleetRules,
   contact: Contact,
   request: UpdateRequest,
-  before: DeviceRecord & { readonly registration: Registration },
+  before: Registered,
+  observed: readonly Observation[],
 ): Decision | Refusal {
   const { wall } = contact;
   const current = before.registration;
-  const lifetime = request.lifetime ?? current.lifetime;
+  const description =
+    request.description === undefined
+      ? current.description
+      : mergeDescription(current.description, request.description);
+  const again = describesAnew(request) ? reallot(rules, before, description, observed, wall) : undefined;
+  if (again?.kind === 'refusal') return again;
+  const lifetime =
+    request.lifetime === undefined ? current.lifetime : clampLifetime(profileOf(rules, before), request.lifetime);
   const moved = current.address !== contact.address || current.port !== contact.port;
   const registration: Registration = {
     ...current,
@@ -124,10 +153,8 @@ export function update(
     address: contact.address,
     port: contact.port,
     lastContact: wall,
-    description:
-      request.description === undefined
-        ? current.description
-        : mergeDescription(current.description, request.description),
+    allocation: again?.allocation ?? current.allocation,
+    description,
   };
   const record: DeviceRecord = {
     ...before,
@@ -135,18 +162,66 @@ export function update(
     registration,
     lastExchange: exchangeOf(contact, 'changed'),
   };
-  return change(rules, before, record, 'updated', wall, {
+  const details = {
     ...(moved ? { address: contact.address, port: contact.port } : {}),
     ...(request.lifetime === undefined ? {} : { lifetime }),
     ...(request.description?.objects === undefined ? {} : { objects: true }),
-  });
+  };
+  return change(rules, before, record, 'updated', wall, details, again?.observations);
 }
 
-export function deregister(
+/** The operator changed a profile: what registered devices were given is decided again, without waiting for them. */
+export function reapply(
   rules: FleetRules,
-  contact: Contact,
-  before: DeviceRecord & { readonly registration: Registration },
-): Decision {
+  wall: WallTime,
+  before: DeviceRecord,
+  observed: readonly Observation[],
+): Decision | Refusal | undefined {
+  const { registration } = before;
+  if (registration === undefined) return undefined;
+  const again = reallot(rules, { ...before, registration }, registration.description, observed, wall);
+  if (again.kind === 'refusal') return again;
+  const { allocation, observations } = again;
+  const record = { ...before, version: before.version + 1, registration: { ...registration, allocation } };
+  const profile = profileOf(rules, { ...before, registration }).file.name;
+  return change(rules, before, record, 'allocated', wall, { profile }, observations);
+}
+
+function reallot(
+  rules: FleetRules,
+  { row, generation, name, registration }: Registered,
+  encoded: Bytes,
+  observations: readonly Observation[],
+  wall: WallTime,
+) {
+  const description = decodeDescription(encoded);
+  const profile = rules.profiles.choose(name, description);
+  const unfit = checkAgainst(profile, description);
+  if (unfit !== undefined) return unfit;
+  const allottee = { row, generation, version: registration.version, description, observations };
+  const allotted = allot(profile, allottee, wall);
+  return {
+    kind: 'allotted' as const,
+    allocation: encodeAllocation(allotted.allocation),
+    observations: allotted.observations,
+  };
+}
+
+function profileOf(rules: FleetRules, { name, registration }: Registered) {
+  return rules.profiles.choose(name, decodeDescription(registration.description));
+}
+
+/** Whether an update changes what a profile looks at. */
+function describesAnew({ description }: UpdateRequest): boolean {
+  return (
+    description?.objects !== undefined ||
+    description?.metadata !== undefined ||
+    description?.model !== undefined ||
+    description?.observations !== undefined
+  );
+}
+
+export function deregister(rules: FleetRules, contact: Contact, before: Registered): Decision {
   const lastExchange = exchangeOf(contact, 'deleted');
   return change(rules, before, { ...removed(before), lastExchange }, 'deregistered', contact.wall, {});
 }
@@ -211,6 +286,7 @@ function change(
   type: EventType,
   at: WallTime,
   details: Readonly<Record<string, unknown>>,
+  observations: readonly ObservationChange[] = [],
 ): Decision {
   const event: FleetEvent = {
     type,
@@ -222,7 +298,12 @@ function change(
     ...(Object.keys(details).length === 0 ? {} : { details }),
   };
   const expected = before?.version ?? 0;
-  return { kind: 'change', commit: { devices: [{ expected, record }], events: [event] }, record };
+  const commit: Commit = {
+    devices: [{ expected, record }],
+    events: [event],
+    ...(observations.length === 0 ? {} : { observations }),
+  };
+  return { kind: 'change', commit, record };
 }
 
 /** With the next generation, so that the old location meets nothing from now on. */

@@ -3,6 +3,7 @@ import type { Credential } from './credential.ts';
 import type { DeviceRecord } from './device.ts';
 import type { FleetEvent, StoredEvent } from './event.ts';
 import type { EndpointName, Row, Sector } from './names.ts';
+import type { Observation, ObservationChange } from './observation.ts';
 import type { SessionChange, SessionRow } from './session.ts';
 
 /**
@@ -35,6 +36,8 @@ export interface View {
   credential(identity: Bytes): Credential | undefined;
   /** Whether a credential, revoked or not, stands for this name: then it cannot be taken without it. */
   nameHasCredential(name: EndpointName, sector: Sector | undefined): boolean;
+  /** The observations of a device, in the order of their numbers. What is under way is not among them. */
+  observations(row: Row): Observation[];
   /** Whether anything read through this view is not durable yet. A reply that rests on it must wait. */
   readonly restsOnPending: boolean;
 }
@@ -43,11 +46,13 @@ export interface Commit {
   readonly devices: readonly DeviceChange[];
   readonly events: readonly FleetEvent[];
   readonly sessions?: readonly SessionChange[];
+  readonly observations?: readonly ObservationChange[];
 }
 
 /**
  * `record.version` must be `expected + 1`. A record of a new name (`expected` 0, and the name unknown to the view) also
- * claims the name for its row; if somebody else claimed it first, the commit is a conflict.
+ * claims the name for its row; if somebody else claimed it first, the commit is a conflict. A record without a
+ * registration takes everything with it that was kept for the registration.
  */
 export interface DeviceChange {
   /** The version the decision was made on; `0` if the row was empty. */

@@ -30,7 +30,10 @@ export type RefusalReason =
   | 'credential-revoked'
   | 'not-the-owner'
   | 'out-of-order'
-  | 'unknown-registration';
+  | 'unknown-registration'
+  | 'profile-metadata'
+  | 'profile-object'
+  | 'profile-object-missing';
 
 export function refusal(reason: RefusalReason, detail?: string): Refusal {
   return { kind: 'refusal', reason, detail: detail?.slice(0, 200) };

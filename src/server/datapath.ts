@@ -233,6 +233,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     this.#begin(undefined);
     if (result === 'durable') {
       for (const { record } of outcome.commit.devices) this.#parts.service.stored(record);
+      if (outcome.refusal !== undefined) this.#parts.report.refusal(outcome.refusal, outcome.reply.code, work.context);
       this.#parts.report.committed(outcome.commit);
       this.#answer(work.exchange, outcome.reply);
     } else {

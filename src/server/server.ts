@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { PermutedConnectionIds } from '../adapters/connectionIds.ts';
 import { isCopy, openDataDirectory, settleHere } from '../adapters/dataDirectory.ts';
 import { DirectoryLock } from '../adapters/directoryLock.ts';
+import { profileSet, syncProfiles } from '../adapters/lmdbProfiles.ts';
 import { LmdbStore } from '../adapters/lmdbStore.ts';
 import { OperatorError } from '../adapters/operatorError.ts';
 import { BlockPermutation } from '../adapters/registrationIds.ts';
@@ -25,6 +26,8 @@ export interface ServerOptions {
   readonly coap: SocketAddress | undefined;
   readonly coaps: SocketAddress | undefined;
   readonly insecureCoap: boolean;
+  /** A directory of profiles, read at the start. */
+  readonly profiles: string | undefined;
   /** Forgets all DTLS sessions first: needed where the directory was copied or restored. */
   readonly dropSessions: boolean;
   readonly log: Logger;
@@ -55,7 +58,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const now = systemNow();
   const { outages, firstPeer } = await store.started(now.wall);
   const ids = new RegistrationIds(new BlockPermutation(keyring.registrationIds));
-  const service = new Service({ ids, insecureCoap: options.insecureCoap, outages });
+  if (options.profiles !== undefined) await syncProfiles(environment, options.profiles, now.wall);
+  const service = new Service({ ids, insecureCoap: options.insecureCoap, outages, profiles: profileSet(environment) });
   const random = new SystemRandom();
   const seed = () => Math.floor(random.fraction() * 2 ** 32);
   const report = createReport(log);
@@ -105,7 +109,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   // Lifetimes end even while nobody sends anything.
   datapath.expire();
   const poll = setInterval(() => {
-    for (const event of store.foreignEvents()) datapath.foreign(event);
+    for (const event of store.foreignEvents()) {
+      if (event.type === 'profile-set' || event.type === 'profile-removed')
+        service.useProfiles(profileSet(environment));
+      datapath.foreign(event);
+    }
   }, foreignPollMilliseconds);
   const alive = setInterval(() => {
     store

@@ -94,6 +94,18 @@ export const answers = {
     code: ResponseCode.NotFound,
     sentence: 'No registration is at this location, or not any more: register again.',
   },
+  'profile-metadata': {
+    code: ResponseCode.Forbidden,
+    sentence: 'The metadata is not what the profile of the device allows.',
+  },
+  'profile-object': {
+    code: ResponseCode.Forbidden,
+    sentence: 'The device has an object that its profile does not allow.',
+  },
+  'profile-object-missing': {
+    code: ResponseCode.BadRequest,
+    sentence: 'The device lacks an object that its profile requires.',
+  },
 } as const satisfies Record<RefusalReason, Answer>;
 
 export function answerTo(refusal: Refusal, dialect: Dialect | undefined): Reply {

@@ -28,7 +28,7 @@ export interface RequestContext {
  */
 export type Outcome =
   | { readonly kind: 'reply'; readonly reply: Reply; readonly refusal?: Refusal }
-  | { readonly kind: 'commit'; readonly commit: Commit; readonly reply: Reply }
+  | { readonly kind: 'commit'; readonly commit: Commit; readonly reply: Reply; readonly refusal?: Refusal }
   | {
       readonly kind: 'ask';
       readonly draft: RequestDraft;

@@ -20,17 +20,20 @@ import {
   update,
 } from '../fleet/registration.ts';
 import type { RegistrationIds } from '../fleet/registrationId.ts';
+import { emptyCommit } from '../fleet/store.ts';
 import { parseRegister, parseUpdate, type RawRegistration } from '../lwm2m/parse.ts';
 import { isRefusal, type Refusal, refusal } from '../lwm2m/refusal.ts';
 import type { Dialect, RegistrationRequest } from '../lwm2m/registrationRequest.ts';
 import { answerTo } from './answer.ts';
 import type { Outcome, RequestContext } from './outcome.ts';
+import { RefusalEvents } from './refusals.ts';
 import { requestDigest } from './requestDigest.ts';
 
 /** The registration interface: `POST /rd`, `POST /rd/{id}`, `DELETE /rd/{id}` (LwM2M Core 1.2 §6.2, RFC 9176 §5). */
 export class RegistrationInterface {
   readonly #options: RdOptions;
   readonly #rules: FleetRules;
+  readonly #refusals = new RefusalEvents();
 
   constructor(options: RdOptions, rules: FleetRules) {
     this.#options = options;
@@ -47,8 +50,10 @@ export class RegistrationInterface {
     const place = this.#placeOf(parsed, contact, context);
     if (isRefusal(place)) return refused(place, parsed.dialect);
     const { name, sector, row, record } = place;
-    const decided = register(this.#rules, contact, parsed, name, sector, row, record);
-    if (isRefusal(decided)) return refused(decided, parsed.dialect);
+    // What is not registered has nothing left of an earlier registration.
+    const observed = record?.registration === undefined ? [] : context.view.observations(row);
+    const decided = register(this.#rules, contact, parsed, name, sector, row, record, observed);
+    if (isRefusal(decided)) return this.#refused(decided, parsed.dialect, context, row, name, sector);
     return this.#created(decided, accept === ContentFormats.cbor, context.now.wall);
   }
 
@@ -59,8 +64,9 @@ export class RegistrationInterface {
     const { dialect, version } = record.registration;
     const parsed = parseUpdate(rawOf(request), dialect, version);
     if (isRefusal(parsed)) return refused(parsed, dialect);
-    const decided = update(this.#rules, contact, parsed, record);
-    if (isRefusal(decided)) return refused(decided, dialect);
+    const observed = parsed.description === undefined ? [] : context.view.observations(record.row);
+    const decided = update(this.#rules, contact, parsed, record, observed);
+    if (isRefusal(decided)) return this.#refused(decided, dialect, context, record.row, record.name, record.sector);
     return { kind: 'commit', commit: decided.commit, reply: reply(ResponseCode.Changed) };
   }
 
@@ -120,6 +126,21 @@ export class RegistrationInterface {
     if (late !== undefined) return refused(late, registration.dialect);
     if (method === Method.DELETE && request.payload.length > 0) return plainReply(ResponseCode.BadRequest);
     return { record: { ...record, registration }, contact };
+  }
+
+  /** What a profile refuses stands in the device's history; the peer hears of it when it does. */
+  #refused(
+    why: Refusal,
+    dialect: Dialect,
+    { now, principal }: RequestContext,
+    row: Row,
+    name: EndpointName,
+    sector: Sector | undefined,
+  ): Outcome {
+    // A stranger on plain CoAP writes nothing.
+    const told = principal.kind === 'psk' ? this.#refusals.eventOf(now.wall, row, name, sector, why) : undefined;
+    if (told === undefined) return refused(why, dialect);
+    return { kind: 'commit', commit: { ...emptyCommit, events: [told] }, reply: answerTo(why, dialect), refusal: why };
   }
 
   #isAlive(registration: Registration, wall: WallTime): boolean {

@@ -5,6 +5,7 @@ import { UriPath } from '../coap/codec/option.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import { ExpiryIndex } from '../fleet/expiryIndex.ts';
 import type { Outage } from '../fleet/outage.ts';
+import { noProfiles, type ProfileSet } from '../fleet/profile.ts';
 import { defaultGrace, expire, type FleetRules, removalTime } from '../fleet/registration.ts';
 import type { RegistrationIds } from '../fleet/registrationId.ts';
 import type { Commit, View } from '../fleet/store.ts';
@@ -20,15 +21,26 @@ export class Service {
   readonly rules: FleetRules;
   readonly #rd: RegistrationInterface;
   readonly #expiry = new ExpiryIndex();
+  #profiles: ProfileSet;
 
   constructor(options: ServiceOptions) {
-    const { ids } = options;
+    const { ids, grace = defaultGrace, outages = [] } = options;
+    this.#profiles = options.profiles ?? noProfiles;
+    const profiles = () => this.#profiles;
     this.rules = {
-      grace: options.grace ?? defaultGrace,
-      outages: options.outages ?? [],
+      grace,
+      outages,
+      get profiles() {
+        return profiles();
+      },
       registrationId: (row, generation) => ids.of(row, generation),
     };
     this.#rd = new RegistrationInterface({ ids, insecureCoap: options.insecureCoap }, this.rules);
+  }
+
+  /** The operator changed the profiles: they count from the next registration on. */
+  useProfiles(profiles: ProfileSet): void {
+    this.#profiles = profiles;
   }
 
   route(request: Request, context: RequestContext): Outcome {
@@ -88,6 +100,7 @@ export interface ServiceOptions {
   /** For how long after its lifetime an update revives a registration; 93 s by default. */
   readonly grace?: Milliseconds;
   readonly outages?: readonly Outage[];
+  readonly profiles?: ProfileSet;
 }
 
 const methodNotAllowed: Outcome = { kind: 'reply', reply: reply(ResponseCode.MethodNotAllowed) };

@@ -49,6 +49,12 @@ t.test('every command says by --help what it does, with an example', async t => 
     'device list',
     'device show',
     'device forget',
+    'profile list',
+    'profile show',
+    'profile check',
+    'profile set',
+    'profile remove',
+    'profile apply',
   ]) {
     const { stdout } = await rollcall([...command.split(' '), '--help']);
     t.match(stdout, /Examples:\n {2}\S/, command);

@@ -2,17 +2,12 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { toHex, utf8 } from '../../src/base/bytes.ts';
-import { type Target, UdpDevice } from '../../tools/load/udpDevice.ts';
-import { TestServer } from '../support/server.ts';
+import { UdpDevice } from '../../tools/load/udpDevice.ts';
+import { TestServer, targetOf } from '../support/server.ts';
 import { UdpProxy } from '../support/udpProxy.ts';
 
 const devices = 100;
 const key = utf8('0123456789abcdef');
-
-function targetOf(address: string): Target {
-  const [host = '', port = ''] = address.split(':');
-  return { host, port: Number(port) };
-}
 
 t.test('a hundred devices go on after kill -9, and none of them handshakes', async t => {
   const server = await TestServer.start();

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { Target } from '../../tools/load/udpDevice.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
@@ -77,4 +78,10 @@ export class TestServer {
     if (this.#process?.exitCode === null && this.#process.signalCode === null) await this.end('SIGKILL');
     return rm(this.data, { recursive: true, force: true });
   }
+}
+
+/** `127.0.0.1:5684`, as the server's log writes it. */
+export function targetOf(address: string): Target {
+  const [host = '', port = ''] = address.split(':');
+  return { host, port: Number(port) };
 }

@@ -4,6 +4,7 @@ import { LmdbStore } from '../../src/adapters/lmdbStore.ts';
 import { BlockPermutation } from '../../src/adapters/registrationIds.ts';
 import type { WallTime } from '../../src/base/time.ts';
 import type { Row } from '../../src/fleet/names.ts';
+import { noProfiles } from '../../src/fleet/profile.ts';
 import { defaultGrace, type FleetRules, register } from '../../src/fleet/registration.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
 import type { Commit } from '../../src/fleet/store.ts';
@@ -30,6 +31,7 @@ export async function preload(
   const rules: FleetRules = {
     grace: defaultGrace,
     outages: [],
+    profiles: noProfiles,
     registrationId: (row, generation) => ids.of(row, generation),
   };
   for (let done = 0; done < count; done += batchLength) {
@@ -84,6 +86,7 @@ function registered(
     undefined,
     row,
     before,
+    [],
   );
   if (isRefusal(decided) || decided.kind !== 'change') throw new Error(`${name} was not registered`);
   return decided.commit;

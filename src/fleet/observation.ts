@@ -1,0 +1,111 @@
+import type { Bytes } from '../base/bytes.ts';
+import type { Peer } from '../base/peer.ts';
+import type { WallTime } from '../base/time.ts';
+import type { Row } from './names.ts';
+
+/**
+ * An observation of ours on a device (RFC 7641; LwM2M Core 1.2 §6.4), as the registry keeps it: what it is on, who
+ * wished for it, and the token that its notifications carry, so that they still match after a restart of the server.
+ */
+export interface Observation {
+  /** Numbers the observations of a device, from 1 on. */
+  readonly id: number;
+  /** Raised by one with every write. */
+  readonly version: number;
+  /** One path; or several, which is an Observe-Composite (LwM2M 1.2). */
+  readonly paths: readonly string[];
+  readonly attributes: NotificationAttributes;
+  readonly source: ObservationSource;
+  readonly state: ObservationState;
+  /** Why the device does not do it, e.g. `4.04`. */
+  readonly reason: string | undefined;
+  /** The association that it was made on: on another one it has to be made again (RFC 7252 §9.1). */
+  readonly peer: Peer | undefined;
+  readonly token: Bytes | undefined;
+  /** When it came to this state. */
+  readonly since: WallTime;
+}
+
+/** When to notify (LwM2M Core 1.2 §7.3.2): periods in seconds, thresholds in the unit of the resource. */
+export interface NotificationAttributes {
+  readonly pmin?: number | undefined;
+  readonly pmax?: number | undefined;
+  readonly gt?: number | undefined;
+  readonly lt?: number | undefined;
+  readonly st?: number | undefined;
+}
+
+export type ObservationSource = 'profile' | 'device' | 'operator';
+
+/**
+ * `wanted`: still to be made. `active`: the device accepted it on `peer`. `refused`: it answered that it will not; it
+ * is asked again when it registers again.
+ */
+export type ObservationState = 'wanted' | 'active' | 'refused';
+
+/** What somebody wishes to be observed. */
+export type Wish = Pick<Observation, 'paths' | 'attributes' | 'source'>;
+
+/** A change of one observation; an `observation` of `undefined` removes it. A conflict if its version is another one. */
+export interface ObservationChange {
+  readonly row: Row;
+  /** Of the registration: a conflict if that is over. */
+  readonly generation: number;
+  readonly id: number;
+  /** `0` if there was none. */
+  readonly expected: number;
+  readonly observation: Observation | undefined;
+}
+
+/**
+ * What becomes of a device's observations when they are wished anew, at a registration or when its objects change. All
+ * that is still wished is to be made again, since nobody knows what the device remembers; the operator's own stay.
+ */
+export function replaceObservations(
+  row: Row,
+  generation: number,
+  before: readonly Observation[],
+  wishes: readonly Wish[],
+  wall: WallTime,
+): ObservationChange[] {
+  const kept = before.filter(({ source }) => source === 'operator').slice(0, maxObservations);
+  const wished = new Map<string, Wish>();
+  for (const wish of [...kept, ...wishes]) {
+    const key = wish.paths.join(' ');
+    if (!wished.has(key) && wished.size < maxObservations) wished.set(key, wish);
+  }
+  const changes: ObservationChange[] = [];
+  const change = (id: number, expected: number, observation: Observation | undefined) =>
+    changes.push({ row, generation, id, expected, observation });
+  for (const observation of before) {
+    const key = observation.paths.join(' ');
+    const wish = wished.get(key);
+    wished.delete(key);
+    change(observation.id, observation.version, wish && wanted(wish, observation.id, observation.version + 1, wall));
+  }
+  let id = before.at(-1)?.id ?? 0;
+  for (const wish of wished.values()) change(++id, 0, wanted(wish, id, 1, wall));
+  return changes;
+}
+
+export function wanted({ paths, attributes, source }: Wish, id: number, version: number, since: WallTime): Observation {
+  return {
+    id,
+    version,
+    paths,
+    attributes,
+    source,
+    state: 'wanted',
+    reason: undefined,
+    peer: undefined,
+    token: undefined,
+    since,
+  };
+}
+
+export function hasAttributes({ pmin, pmax, gt, lt, st }: NotificationAttributes): boolean {
+  return [pmin, pmax, gt, lt, st].some(attribute => attribute !== undefined);
+}
+
+/** For each device, whoever wished for them. */
+export const maxObservations = 64;
