@@ -5,6 +5,7 @@ import type { FleetEvent, StoredEvent } from '../../src/fleet/event.ts';
 import type { CredentialId, EndpointName, Row } from '../../src/fleet/names.ts';
 import { type FleetRules, forget } from '../../src/fleet/registration.ts';
 import { type MemoryDisk, nameKey } from './memoryDisk.ts';
+import { putRecord } from './memoryModel.ts';
 
 /** What operators change from another process: each change one transaction with its event, durable when it returns. */
 export class MemoryAdmin {
@@ -61,7 +62,7 @@ export class MemoryAdmin {
       const before = disk.devices.get(row);
       const decision = before && forget(rules, wall, before);
       if (decision === undefined) return undefined;
-      disk.devices.put(row, decision.record);
+      putRecord(disk, decision.record);
       return decision.commit.events.map(event => this.#append(event))[0];
     });
   }

@@ -2,6 +2,7 @@ import type { Credential } from '../../src/fleet/credential.ts';
 import type { DeviceRecord } from '../../src/fleet/device.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
 import type { CredentialId, EndpointName, Row, Sector } from '../../src/fleet/names.ts';
+import type { Observation } from '../../src/fleet/observation.ts';
 import type { Outage } from '../../src/fleet/outage.ts';
 import type { SessionRow } from '../../src/fleet/session.ts';
 
@@ -18,6 +19,8 @@ export class MemoryDisk {
   readonly credentials = new Table<string, Credential>(this.journal);
   readonly sessions = new Table<CredentialId, SessionRow>(this.journal);
   readonly events = new Table<number, StoredEvent>(this.journal);
+  /** By row and number. */
+  readonly observations = new Table<string, Observation>(this.journal);
   readonly meta = new Table<'meta', Meta>(this.journal);
   /** Rows that were handed out stay so, whatever becomes of them. */
   nextRow = 1;

@@ -4,10 +4,12 @@ import type { Credential } from '../../src/fleet/credential.ts';
 import type { DeviceRecord } from '../../src/fleet/device.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
 import type { EndpointName, Row, Sector } from '../../src/fleet/names.ts';
+import type { Observation } from '../../src/fleet/observation.ts';
 import { type Outage, outagesAtStart } from '../../src/fleet/outage.ts';
 import type { SessionChange, SessionRow } from '../../src/fleet/session.ts';
 import type { Commit, CommitResult, Store, View } from '../../src/fleet/store.ts';
 import { type MemoryDisk, nameKey } from './memoryDisk.ts';
+import { mayModel, putRecord, readObservations, writeModel } from './memoryModel.ts';
 
 /**
  * The registry in memory, as one process sees it: what was asked for is written in groups, what was written becomes
@@ -118,11 +120,12 @@ export class MemoryStore implements Store {
         if (!mayWrite) return 'conflict';
         for (const { expected, record } of commit.devices) {
           if (expected === 0) disk.names.put(nameKey(record.name, record.sector), { row: record.row, identities: [] });
-          disk.devices.put(record.row, record);
+          putRecord(disk, record);
         }
         let sequence = disk.lastSequence;
         for (const event of commit.events) disk.events.put(++sequence, { ...event, sequence: sequence });
         if (commit.events.length > 0) disk.writeMeta({ lastSequence: sequence });
+        writeModel(disk, commit);
         for (const change of commit.sessions ?? []) this.#writeSession(change);
         this.#behaviour.written?.(commit);
         return 'durable';
@@ -130,8 +133,10 @@ export class MemoryStore implements Store {
     );
   }
 
-  #mayWrite({ devices, sessions = [] }: Commit): boolean {
+  #mayWrite(commit: Commit): boolean {
+    const { devices, sessions = [] } = commit;
     const disk = this.#disk;
+    if (!mayModel(disk, commit)) return false;
     for (const { expected, record } of devices) {
       if ((disk.devices.get(record.row)?.version ?? 0) !== expected) return false;
       if (expected === 0 && disk.names.get(nameKey(record.name, record.sector)) !== undefined) return false;
@@ -225,6 +230,10 @@ class MemoryView implements View {
 
   credential(identity: Bytes): Credential | undefined {
     return this.#disk.credentials.get(toHex(identity));
+  }
+
+  observations(row: Row): Observation[] {
+    return readObservations(this.#disk, row);
   }
 
   nameHasCredential(name: EndpointName, sector: Sector | undefined): boolean {
