@@ -97,7 +97,7 @@ export class Options {
 
   /** The first value of this option, or `undefined` if there is none (or none that can be read). */
   get<Value>(option: OptionDefinition<Value>): Value | undefined {
-    for (const { number, value } of this.#list) if (number === option.number) return option.decode(value);
+    for (const { number, value } of this.#list) if (number === option.number) return decodeOption(option, value);
     return undefined;
   }
 
@@ -106,7 +106,7 @@ export class Options {
     const values: Value[] = [];
     for (const { number, value } of this.#list) {
       if (number !== option.number) continue;
-      const decoded = option.decode(value);
+      const decoded = decodeOption(option, value);
       if (decoded !== undefined) values.push(decoded);
     }
     return values;
@@ -132,6 +132,11 @@ export function knownOption(number: number): OptionDefinition<unknown> | undefin
 }
 
 export const isCritical = (number: number): boolean => (number & 1) === 1;
+
+/** A value whose length is out of bounds makes an option one that nobody knows (RFC 7252 §5.4.3). */
+export function decodeOption<Value>(option: OptionDefinition<Value>, value: Bytes): Value | undefined {
+  return value.length < option.minimum || value.length > option.maximum ? undefined : option.decode(value);
+}
 
 function same(bytes: Bytes): Bytes {
   return bytes;
