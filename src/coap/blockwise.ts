@@ -6,6 +6,7 @@ import { type Block, type BlockSize, decodeBlock, encodeBlock } from './codec/bl
 import { ResponseCode } from './codec/code.ts';
 import { type Reply, type Request, reply } from './codec/message.ts';
 import { Block1, Block2, Observe, Options, RequestTag, Size1, Size2 } from './codec/option.ts';
+import type { CoapFault } from './fault.ts';
 
 /**
  * Bodies that arrive in blocks (RFC 7959 §2.5), kept by peer, cache key and Request-Tag (RFC 9175 §3.3) until they are
@@ -29,22 +30,22 @@ export class BodyAssembly {
   }
 
   /** The whole body, once the last block is there; else the reply that asks for more or refuses. */
-  add(now: Instant, peer: Peer, request: Request, block: Block): { body: Bytes } | { reply: Reply } {
+  add(now: Instant, peer: Peer, request: Request, block: Block): { body: Bytes } | Answer {
     const key = bodyKey(peer, request);
     const size = request.options.get(Size1);
-    if (block.number === 0 && size !== undefined && size > this.#maxBody) return { reply: this.tooLarge() };
+    if (block.number === 0 && size !== undefined && size > this.#maxBody) return this.tooLarge();
     const before = block.number === 0 ? undefined : this.#partial.get(key);
     const offset = block.number * block.size;
     const fits = block.more ? request.payload.length === block.size : request.payload.length <= block.size;
-    if (!fits) return { reply: reply(ResponseCode.BadRequest) };
+    if (!fits) return { reply: reply(ResponseCode.BadRequest), fault: 'block' };
     if (offset !== (before?.length ?? 0)) {
       this.#partial.delete(key);
-      return { reply: reply(ResponseCode.RequestEntityIncomplete) };
+      return { reply: reply(ResponseCode.RequestEntityIncomplete), fault: 'body-incomplete' };
     }
     const length = offset + request.payload.length;
     if (length > this.#maxBody) {
       this.#partial.delete(key);
-      return { reply: this.tooLarge() };
+      return this.tooLarge();
     }
     const parts = before?.parts ?? [];
     this.#partial.delete(key);
@@ -53,7 +54,8 @@ export class BodyAssembly {
     parts.push(request.payload.slice());
     if (this.#partial.size >= this.#capacity) this.#dropOldest();
     this.#partial.set(key, { peer, parts, length, until: after(now, this.#lifetime) });
-    return { reply: reply(ResponseCode.Continue, Options.empty.with(Block1, encodeBlock(block))) };
+    const more = reply(ResponseCode.Continue, Options.empty.with(Block1, encodeBlock(block)));
+    return { reply: more, fault: undefined };
   }
 
   drop(peer: Peer): void {
@@ -72,14 +74,21 @@ export class BodyAssembly {
   }
 
   /** 4.13 with the longest body we take (RFC 7959 §2.9.3). */
-  tooLarge(): Reply {
-    return reply(ResponseCode.RequestEntityTooLarge, Options.empty.with(Size1, this.#maxBody));
+  tooLarge(): Answer {
+    const options = Options.empty.with(Size1, this.#maxBody);
+    return { reply: reply(ResponseCode.RequestEntityTooLarge, options), fault: 'body-too-large' };
   }
 
   #dropOldest(): void {
     const key = this.#partial.oldestKey();
     if (key !== undefined) this.#partial.delete(key);
   }
+}
+
+/** Asks for more, or (`fault`) refuses. */
+interface Answer {
+  readonly reply: Reply;
+  readonly fault: CoapFault | undefined;
 }
 
 interface Partial {
@@ -91,6 +100,8 @@ interface Partial {
 
 /** The part of a long answer that was asked for, or the whole of a short one (RFC 7959 §2.4). */
 export function sliceReply(whole: Reply, asked: Block | undefined, maxBlock: BlockSize): Reply {
+  // Why there is nothing to cut is worth more than that there is no such block.
+  if (whole.code >>> 5 !== 2) return whole;
   const size = asked === undefined || asked.size > maxBlock ? maxBlock : asked.size;
   // A client that asks for a larger block than we send counts in its own size.
   const offset = asked === undefined ? 0 : asked.number * asked.size;

@@ -5,7 +5,7 @@ import type { Instant, Milliseconds, Now } from '../base/time.ts';
 import { Writer } from '../base/writer.ts';
 import { BodyAssembly, blockOf, sliceReply } from './blockwise.ts';
 import { type BlockSize, encodeBlock } from './codec/block.ts';
-import { isIdempotent, ResponseCode } from './codec/code.ts';
+import { isFetching, isIdempotent, ResponseCode } from './codec/code.ts';
 import {
   decodeMessage,
   type Empty,
@@ -15,11 +15,12 @@ import {
   type Response,
   reply,
 } from './codec/message.ts';
-import { Block1, Block2, isCritical, knownOption, ProxyScheme, ProxyUri } from './codec/option.ts';
+import { Block1, Block2, decodeOption, isCritical, knownOption, ProxyScheme, ProxyUri } from './codec/option.ts';
 import { Deduplication } from './deduplication.ts';
 import type { Exchange, RequestDraft, RequestFault, RequestHandle } from './exchange.ts';
+import type { CoapFault } from './fault.ts';
 import { Outbox } from './outbox.ts';
-import { type PendingRequest, Requests } from './requests.ts';
+import { type PendingRequest, Requests, type Step } from './requests.ts';
 import { defaultTransmission, exchangeLifetime, maxTransmitWait, type TransmissionParameters } from './transmission.ts';
 
 /**
@@ -36,6 +37,7 @@ export class CoapEndpoint {
 
   readonly #random: RandomSource;
   readonly #sequenceOf: (peer: Peer) => number | undefined;
+  readonly #mayHoldBody: (peer: Peer) => boolean;
   readonly #limits: CoapLimits;
   readonly #patience: Milliseconds;
   readonly #seen: Deduplication;
@@ -59,7 +61,9 @@ export class CoapEndpoint {
     this.#bodies = new BodyAssembly(this.#limits.maxBody, this.#limits.maxBodies, this.#patience);
     const firstId = (peer: Peer) => this.#sequenceOf(peer) ?? Math.floor(options.random.fraction() * 0x1_0000);
     this.#outbox = new Outbox(transmission, options.random, lifetime, firstId);
-    this.#requests = new Requests({ ...this.#limits, nstart: transmission.nstart });
+    const limits = { ...this.#limits, nstart: transmission.nstart };
+    this.#requests = new Requests(limits, peer => this.#newToken(peer));
+    this.#mayHoldBody = options.mayHoldBody ?? (() => true);
   }
 
   /** Takes one datagram. Whatever it holds, this neither throws nor keeps a view of it. */
@@ -71,9 +75,10 @@ export class CoapEndpoint {
       case 'response':
         return this.#receiveResponse(now, peer, message, out);
       case 'empty':
-        return this.#receiveEmpty(peer, message, out);
+        return this.#receiveEmpty(now, peer, message, out);
       case 'fault':
         this.counters.malformed++;
+        out.refused(peer, message.reason, undefined);
         // A Confirmable message is rejected, the others are ignored (RFC 7252 §4.2, §4.3).
         if (message.reject !== undefined) this.#reject(peer, message.reject, out);
     }
@@ -114,32 +119,40 @@ export class CoapEndpoint {
 
   /** Sends a notification on an observation that a peer has with us; `out.unobserved` tells if it does not want it. */
   notify(now: Now, exchange: Exchange, notification: Reply, confirmable: boolean, out: CoapOut): void {
-    const messageId = this.#outbox.nextMessageId(now.instant, exchange.peer);
+    const { peer, token, notified } = exchange;
+    const messageId = this.#outbox.nextMessageId(now.instant, peer);
     const { code, options, payload } = sliceReply(notification, exchange.block2, this.#limits.blockSize);
     const type = confirmable ? 'CON' : 'NON';
-    const message = encodeMessage({ kind: 'response', type, messageId, token: exchange.token, code, options, payload });
-    if (confirmable) {
-      this.#outbox.add(now.instant, exchange.peer, messageId, message, { kind: 'notification', exchange });
+    const message = encodeMessage({ kind: 'response', type, messageId, token, code, options, payload });
+    exchange.notified = messageId;
+    // Only the newest state is worth sending again, so that at most one notification is kept for an observation.
+    const superseded =
+      confirmable && notified !== undefined && this.#outbox.supersede(peer, notified, messageId, message);
+    if (!superseded) {
+      this.#recall(peer, notified);
+      const subject = { kind: 'notification', exchange } as const;
+      if (confirmable) this.#outbox.add(now.instant, peer, messageId, message, subject);
+      else this.#outbox.watch(now.instant, peer, messageId, subject);
     }
-    out.transmit(exchange.peer, message);
+    out.transmit(peer, message);
   }
 
   /** Asks a peer. The answer, or the fault, comes with the same handle; `undefined` if there is no room for it. */
   request(now: Now, peer: Peer, draft: RequestDraft, out: CoapOut): RequestHandle | undefined {
-    const added = this.#requests.add(peer, draft, this.#newToken(peer));
-    if (added === undefined) {
+    const request = this.#requests.add(peer, draft);
+    if (request === undefined) {
       this.counters.requestsRefused++;
       return undefined;
     }
-    if (added.sendNow) this.#send(now, added.request, out);
-    return added.request.handle;
+    this.#sendOrWait(now, request, out);
+    return request.handle;
   }
 
   /** Forgets a request or an observation. A notification that comes later is rejected, which ends it at the peer too. */
   cancel(now: Now, handle: RequestHandle, out: CoapOut): void {
     const request = this.#requests.get(handle);
     if (request === undefined) return;
-    this.#outbox.take(request.peer, request.messageId);
+    this.#recall(request.peer, request.messageId);
     this.#finish(now, request, out);
   }
 
@@ -151,11 +164,20 @@ export class CoapEndpoint {
     out.transmit(peer, message);
   }
 
+  /** Ends an observation of ours with Observe 1 (RFC 7641 §3.6): the answer, or the fault, is the last of its handle. */
+  unobserve(now: Now, handle: RequestHandle, out: CoapOut): void {
+    const request = this.#requests.get(handle);
+    if (request === undefined || request.leaving) return;
+    this.#recall(request.peer, request.messageId);
+    this.#requests.leave(request);
+    this.#sendOrWait(now, request, out);
+  }
+
   /** Forgets a peer: its session ended. What was asked of it fails as `peer-gone`. */
   drop(peer: Peer, out: CoapOut): void {
     this.#bodies.drop(peer);
     for (const request of this.#requests.of(peer)) {
-      this.#outbox.take(peer, request.messageId);
+      this.#recall(peer, request.messageId);
       this.#requests.remove(request);
       out.failed(request.handle, 'peer-gone');
     }
@@ -173,7 +195,7 @@ export class CoapEndpoint {
       subject => this.#gaveUp(now, subject, out),
     );
     for (let due = this.#requests.takeDue(now.instant); due !== undefined; due = this.#requests.takeDue(now.instant)) {
-      this.#outbox.take(due.peer, due.messageId);
+      this.#recall(due.peer, due.messageId);
       this.#fail(now, due, 'timeout', out);
     }
   }
@@ -226,27 +248,47 @@ export class CoapEndpoint {
     };
     if (!remembered && !isIdempotent(request.code)) {
       this.counters.exchangesRefused++;
-      return this.#answer(now, exchange, reply(ResponseCode.ServiceUnavailable), out);
+      return this.#refuse(now, exchange, reply(ResponseCode.ServiceUnavailable), 'exchanges-full', out);
     }
-    const refusal = this.#optionRefusal(request);
-    if (refusal !== undefined) {
+    const refused = optionFault(request);
+    if (refused !== undefined) {
       this.counters.badOptions++;
       // A Non-confirmable request with an option that nobody understands is ignored (RFC 7252 §5.4.1).
-      if (confirmable) this.#answer(now, exchange, reply(refusal), out);
-      return;
+      if (confirmable) return this.#refuse(now, exchange, reply(refused.code), refused.fault, out);
+      return out.refused(peer, refused.fault, undefined);
     }
     if (block1 === 'invalid' || block2 === 'invalid') {
-      return this.#answer(now, exchange, reply(ResponseCode.BadRequest), out);
+      this.counters.bodiesRefused++;
+      return this.#refuse(now, exchange, reply(ResponseCode.BadRequest), 'block', out);
     }
-    if (block1 === undefined) {
-      if (request.payload.length > this.#limits.maxBody)
-        return this.#answer(now, exchange, this.#bodies.tooLarge(), out);
-      return out.request(exchange, request);
+    // The rest of a long answer is cut from a new one, and what changes something must not be done again for that.
+    if (block2 !== undefined && block2.number > 0 && !isFetching(request.code)) {
+      this.counters.bodiesRefused++;
+      return this.#refuse(now, exchange, reply(ResponseCode.RequestEntityIncomplete), 'body-incomplete', out);
     }
-    const assembled = this.#bodies.add(now.instant, peer, request, block1);
-    if ('body' in assembled) return out.request(exchange, { ...request, payload: assembled.body });
+    this.#receiveBody(now, exchange, request, out);
+  }
+
+  #receiveBody(now: Now, exchange: Exchange, request: Request, out: CoapOut): void {
+    const { peer, block1 } = exchange;
     // What a block is answered with carries its own Block1, so the exchange must not add another.
-    this.#answer(now, { ...exchange, block1: undefined }, assembled.reply, out);
+    const unnamed = block1 === undefined ? exchange : { ...exchange, block1: undefined };
+    if (block1 === undefined && request.payload.length <= this.#limits.maxBody) return out.request(exchange, request);
+    if (block1?.more === true && !this.#mayHoldBody(peer)) {
+      this.counters.bodiesRefused++;
+      return this.#refuse(now, unnamed, reply(ResponseCode.Unauthorized), 'body-unproved', out);
+    }
+    const assembled =
+      block1 === undefined ? this.#bodies.tooLarge() : this.#bodies.add(now.instant, peer, request, block1);
+    if ('body' in assembled) return out.request(exchange, { ...request, payload: assembled.body });
+    if (assembled.fault === undefined) return this.#answer(now, unnamed, assembled.reply, out);
+    this.counters.bodiesRefused++;
+    this.#refuse(now, unnamed, assembled.reply, assembled.fault, out);
+  }
+
+  #refuse(now: Now, exchange: Exchange, answer: Reply, fault: CoapFault, out: CoapOut): void {
+    out.refused(exchange.peer, fault, answer.code);
+    this.#answer(now, exchange, answer, out);
   }
 
   /** An answer of the protocol itself: doing the request again would end the same way. */
@@ -254,29 +296,13 @@ export class CoapEndpoint {
     this.respond(now, exchange, answer, out, true);
   }
 
-  /** What is wrong with the options as such: nobody knows a critical one, or one is there twice (RFC 7252 §5.4). */
-  #optionRefusal(request: Request): number | undefined {
-    let previous = -1;
-    for (const { number, value } of request.options.list) {
-      const known = knownOption(number);
-      const repeated = number === previous;
-      previous = number;
-      if (!isCritical(number)) continue;
-      if (known === undefined) return ResponseCode.BadOption;
-      if (known === ProxyUri || known === ProxyScheme) return ResponseCode.ProxyingNotSupported;
-      if (repeated && !known.repeatable) return ResponseCode.BadOption;
-      if (value.length < known.minimum || value.length > known.maximum) return ResponseCode.BadOption;
-      if (known.decode(value) === undefined) return ResponseCode.BadOption;
-    }
-    return undefined;
-  }
-
   #receiveResponse(now: Now, peer: Peer, response: Response, out: CoapOut): void {
     const request = this.#requests.find(peer, response.token);
     if (response.type === 'ACK') {
       // A piggy-backed response must match by message ID too (RFC 7252 §5.3.2).
-      if (request === undefined || this.#outbox.take(peer, response.messageId)?.kind !== 'request') return;
-      return this.#step(now, request, response, out);
+      if (request === undefined || request.messageId !== response.messageId) return;
+      if (this.#outbox.take(peer, response.messageId) === undefined) return;
+      return this.#follow(now, request, this.#requests.answered(now.instant, request, response), out);
     }
     if (request === undefined) {
       this.counters.unmatched++;
@@ -296,12 +322,13 @@ export class CoapEndpoint {
       this.#seen.answered(peer, response.messageId, ack, true);
       out.transmit(peer, ack);
     }
+    const step = this.#requests.answered(now.instant, request, response);
     // A separate response acknowledges the request, even if it overtook the empty ACK (RFC 7252 §5.2.2).
-    this.#outbox.take(peer, request.messageId);
-    this.#step(now, request, response, out);
+    if (step.kind !== 'stale') this.#recall(peer, request.messageId);
+    this.#follow(now, request, step, out);
   }
 
-  #receiveEmpty(peer: Peer, message: Empty, out: CoapOut): void {
+  #receiveEmpty(now: Now, peer: Peer, message: Empty, out: CoapOut): void {
     // A ping (RFC 7252 §4.3).
     if (message.type === 'CON') return this.#reject(peer, message.messageId, out);
     const subject = this.#outbox.take(peer, message.messageId);
@@ -311,17 +338,14 @@ export class CoapEndpoint {
     if (subject.kind === 'notification') out.unobserved(subject.exchange);
     if (subject.kind === 'request') {
       const request = this.#requests.get(subject.handle);
-      if (request === undefined) return;
-      this.#requests.remove(request);
-      out.failed(request.handle, 'reset');
+      if (request !== undefined) this.#fail(now, request, 'reset', out);
     }
   }
 
-  #step(now: Now, request: PendingRequest, response: Response, out: CoapOut): void {
-    const step = this.#requests.answered(now.instant, request, response);
+  #follow(now: Now, request: PendingRequest, step: Step, out: CoapOut): void {
     switch (step.kind) {
       case 'send':
-        return this.#send(now, request, out);
+        return this.#sendOrWait(now, request, out);
       case 'stale':
         return;
       case 'failed':
@@ -333,13 +357,17 @@ export class CoapEndpoint {
     }
   }
 
+  #sendOrWait(now: Now, request: PendingRequest, out: CoapOut): void {
+    if (this.#requests.claim(request)) this.#send(now, request, out);
+  }
+
   #send(now: Now, request: PendingRequest, out: CoapOut): void {
     const { peer } = request;
     const message = this.#requests.messageFor(request, this.#outbox.nextMessageId(now.instant, peer));
     const bytes = encodeMessage(message);
-    if (message.type === 'CON') {
-      this.#outbox.add(now.instant, peer, message.messageId, bytes, { kind: 'request', handle: request.handle });
-    }
+    const subject = { kind: 'request', handle: request.handle } as const;
+    if (message.type === 'CON') this.#outbox.add(now.instant, peer, message.messageId, bytes, subject);
+    else this.#outbox.watch(now.instant, peer, message.messageId, subject);
     this.#requests.waitFor(now.instant, request, this.#patience);
     out.transmit(peer, bytes);
   }
@@ -378,9 +406,32 @@ export class CoapEndpoint {
     return new Writer(tokenLength).u48(sequence).u16(this.#tokens).finish();
   }
 
+  /** What was sent under this message ID is not sent again. */
+  #recall(peer: Peer, messageId: number | undefined): void {
+    if (messageId !== undefined) this.#outbox.take(peer, messageId);
+  }
+
   #reject(peer: Peer, messageId: number, out: CoapOut): void {
     out.transmit(peer, encodeMessage({ kind: 'empty', type: 'RST', messageId }));
   }
+}
+
+/** What is wrong with the options as such: nobody knows a critical one, or one is there twice (RFC 7252 §5.4). */
+function optionFault(request: Request): { code: number; fault: CoapFault } | undefined {
+  let previous = -1;
+  for (const { number, value } of request.options.list) {
+    const known = knownOption(number);
+    const repeated = number === previous;
+    previous = number;
+    if (!isCritical(number)) continue;
+    if (known === ProxyUri || known === ProxyScheme) {
+      return { code: ResponseCode.ProxyingNotSupported, fault: 'proxying' };
+    }
+    const understood =
+      known !== undefined && (!repeated || known.repeatable) && decodeOption(known, value) !== undefined;
+    if (!understood) return { code: ResponseCode.BadOption, fault: 'critical-option' };
+  }
+  return undefined;
 }
 
 /** Where the endpoint writes what has to happen next. Views handed out are valid only during the call. */
@@ -395,6 +446,8 @@ export interface CoapOut {
   unobserved(exchange: Exchange): void;
   /** The peer answered a ping. */
   ponged(peer: Peer): void;
+  /** CoAP itself refused something: with `code`, or with RST or silence. For log and counters. */
+  refused(peer: Peer, fault: CoapFault, code: number | undefined): void;
 }
 
 export interface CoapOptions {
@@ -406,6 +459,8 @@ export interface CoapOptions {
   readonly sequenceOf?: (peer: Peer) => number | undefined;
   readonly transmission?: TransmissionParameters;
   readonly limits?: Partial<CoapLimits>;
+  /** Whether a body may be held half received for this peer: not if nobody proved its address. By default it may. */
+  readonly mayHoldBody?: (peer: Peer) => boolean;
 }
 
 export interface CoapLimits {
@@ -428,6 +483,8 @@ export interface CoapCounters {
   badOptions: number;
   unmatched: number;
   exchangesRefused: number;
+  /** Requests whose blocks do not fit, or whose body is too long. */
+  bodiesRefused: number;
   requestsRefused: number;
   retransmissions: number;
 }
@@ -449,6 +506,7 @@ function newCounters(): CoapCounters {
     badOptions: 0,
     unmatched: 0,
     exchangesRefused: 0,
+    bodiesRefused: 0,
     requestsRefused: 0,
     retransmissions: 0,
   };

@@ -17,6 +17,8 @@ export interface Exchange {
   readonly block2: Block | undefined;
   /** Whether an empty ACK has left already, so that the answer is a separate response. */
   acknowledged: boolean;
+  /** The message ID of the newest notification, if it observes. */
+  notified?: number;
 }
 
 /** A request of ours that is under way, or an observation of ours that lasts. */

@@ -17,7 +17,7 @@ export class Outbox<Subject> {
   readonly #idLifetime: Milliseconds;
   readonly #firstId: (peer: Peer) => number;
   readonly #waiting = new Map<number, Waiting<Subject>>();
-  /** When to send a message again if nothing has come back. Doubles each time (RFC 7252 §4.2). */
+  /** When to send a message again if nothing has come back. Doubles each time (RFC 7252 §4.2). Or when to forget it. */
   readonly #retransmissions = new Deadlines<number>();
   // The next message ID for each peer, in the order of last use, until a used one cannot come back any more.
   readonly #nextIds = new FifoMap<Peer, { id: number; until: Instant }>();
@@ -57,8 +57,30 @@ export class Outbox<Subject> {
   add(now: Instant, peer: Peer, messageId: number, message: Bytes, subject: Subject): void {
     const key = keyOf(peer, messageId);
     const timeout = firstTimeout(this.#parameters, this.#random.fraction());
-    this.#waiting.set(key, { peer, messageId, message, subject, timeout, sent: 1 });
+    this.#waiting.set(key, { peer, message, subject, timeout, sent: 1 });
     this.#retransmissions.set(key, after(now, timeout));
+  }
+
+  /**
+   * A newer message in the place of one that nobody has acknowledged, with its timer and its count, so that news which
+   * come faster than a peer vanishes do not hide that it did (RFC 7641 §4.5.2). `false` if there is none to replace.
+   */
+  supersede(peer: Peer, former: number, messageId: number, message: Bytes): boolean {
+    const key = keyOf(peer, former);
+    const waiting = this.#waiting.get(key);
+    const due = this.#retransmissions.at(key);
+    if (waiting?.message === undefined || due === undefined) return false;
+    this.take(peer, former);
+    this.#waiting.set(keyOf(peer, messageId), { ...waiting, message });
+    this.#retransmissions.set(keyOf(peer, messageId), due);
+    return true;
+  }
+
+  /** Remembers a Non-confirmable message that the peer may reject with RST (RFC 7252 §4.3). */
+  watch(now: Instant, peer: Peer, messageId: number, subject: Subject): void {
+    const key = keyOf(peer, messageId);
+    this.#waiting.set(key, { peer, message: undefined, subject, timeout: 0, sent: 1 });
+    this.#retransmissions.set(key, after(now, this.#idLifetime));
   }
 
   /** Ends the retransmission of a message: it was acknowledged, rejected or is not wanted any more. */
@@ -75,6 +97,10 @@ export class Outbox<Subject> {
   expire(now: Instant, transmit: (peer: Peer, message: Bytes) => void, gaveUp: (subject: Subject) => void): void {
     for (let key = this.#retransmissions.takeDue(now); key !== undefined; key = this.#retransmissions.takeDue(now)) {
       const waiting = this.#waiting.get(key)!;
+      if (waiting.message === undefined) {
+        this.#waiting.delete(key);
+        continue;
+      }
       if (waiting.sent > this.#parameters.maxRetransmit) {
         this.#waiting.delete(key);
         gaveUp(waiting.subject);
@@ -99,8 +125,8 @@ export class Outbox<Subject> {
 
 interface Waiting<Subject> {
   readonly peer: Peer;
-  readonly messageId: number;
-  readonly message: Bytes;
+  /** `undefined` if it was Non-confirmable, and so is not sent again. */
+  readonly message: Bytes | undefined;
   readonly subject: Subject;
   timeout: Milliseconds;
   sent: number;

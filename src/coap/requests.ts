@@ -1,12 +1,12 @@
-import { type Bytes, concatBytes, noBytes, toHex } from '../base/bytes.ts';
+import { type Bytes, concatBytes, noBytes, sameBytes, toHex } from '../base/bytes.ts';
 import { Deadlines } from '../base/deadlines.ts';
 import type { Peer } from '../base/peer.ts';
 import { after, type Instant, type Milliseconds, seconds } from '../base/time.ts';
 import { blockOf } from './blockwise.ts';
 import { type Block, type BlockSize, encodeBlock } from './codec/block.ts';
-import { isResponseCode, Method, ResponseCode } from './codec/code.ts';
+import { isFetching, isResponseCode, ResponseCode } from './codec/code.ts';
 import type { Request, Response } from './codec/message.ts';
-import { Block1, Block2, isCritical, knownOption, Observe, Size1 } from './codec/option.ts';
+import { Block1, Block2, ETag, isCritical, knownOption, Observe, Size1 } from './codec/option.ts';
 import type { RequestDraft, RequestFault, RequestHandle } from './exchange.ts';
 
 /** A request of ours, from the moment it may be sent until its answer is whole, or its observation ends. */
@@ -14,16 +14,23 @@ export interface PendingRequest {
   readonly handle: RequestHandle;
   readonly peer: Peer;
   readonly draft: RequestDraft;
+  /** Of the request, and of all notifications if it observes. */
   readonly token: Bytes;
-  /** The message that carried the newest block of it. */
-  messageId: number;
+  /** The rest of a notification's body is asked for under a token of its own (RFC 7959 §3.4). */
+  blockToken: Bytes | undefined;
+  /** The message that carried the newest block of it; `undefined` while it waits in line. */
+  messageId: number | undefined;
   /** The part of our body that is on its way. */
   block1: Block | undefined;
   /** What arrived of the answer's body. */
   received: Bytes[];
   receivedLength: number;
+  /** Of the answer whose blocks they are: those of another one do not fit (RFC 7959 §2.4). */
+  etag: Bytes | undefined;
   /** The newest notification (RFC 7641 §3.4); `undefined` before the first. */
   newest: { sequence: number; at: Instant } | undefined;
+  /** Whether the observation is being given up with Observe 1. */
+  leaving: boolean;
   /** Whether NSTART counts it: until its answer came. */
   outstanding: boolean;
 }
@@ -42,55 +49,68 @@ export type Step =
  */
 export class Requests {
   readonly #limits: RequestLimits;
+  readonly #newToken: (peer: Peer) => Bytes;
   readonly #byHandle = new Map<RequestHandle, PendingRequest>();
   readonly #byToken = new Map<string, PendingRequest>();
-  readonly #byPeer = new Map<Peer, { active: number; queue: PendingRequest[]; all: Set<PendingRequest> }>();
+  readonly #byPeer = new Map<Peer, Line>();
   /** When to stop waiting for an answer that is owed, acknowledged or not. */
   readonly #deadlines = new Deadlines<RequestHandle>();
   #nextHandle = 1;
 
-  constructor(limits: RequestLimits) {
+  constructor(limits: RequestLimits, newToken: (peer: Peer) => Bytes) {
     this.#limits = limits;
+    this.#newToken = newToken;
   }
 
   get size(): number {
     return this.#byHandle.size;
   }
 
-  /** `undefined` if there is no room; otherwise the request, to be sent at once unless it has to wait in line. */
-  add(peer: Peer, draft: RequestDraft, token: Bytes): { request: PendingRequest; sendNow: boolean } | undefined {
+  /** `undefined` if there is no room. `claim` says whether it may be sent at once. */
+  add(peer: Peer, draft: RequestDraft): PendingRequest | undefined {
     if (this.#byHandle.size >= this.#limits.maxRequests) return undefined;
     const line = this.#byPeer.get(peer) ?? { active: 0, queue: [], all: new Set() };
     if (line.queue.length >= this.#limits.maxQueuedForPeer) return undefined;
-    const handle = this.#nextHandle++ as RequestHandle;
-    const block1: Block | undefined =
-      draft.payload.length > this.#limits.blockSize
-        ? { number: 0, more: true, size: this.#limits.blockSize }
-        : undefined;
     const request: PendingRequest = {
-      handle,
+      handle: this.#nextHandle++ as RequestHandle,
       peer,
       draft,
-      token,
-      messageId: -1,
-      block1,
+      token: this.#newToken(peer),
+      blockToken: undefined,
+      messageId: undefined,
+      block1: this.#firstBlock(draft),
       received: [],
       receivedLength: 0,
+      etag: undefined,
       newest: undefined,
+      leaving: false,
       outstanding: false,
     };
-    this.#byHandle.set(handle, request);
-    this.#byToken.set(tokenKey(peer, token), request);
+    this.#byHandle.set(request.handle, request);
+    this.#byToken.set(tokenKey(peer, request.token), request);
     this.#byPeer.set(peer, line);
     line.all.add(request);
-    const sendNow = line.active < this.#limits.nstart;
-    if (sendNow) {
-      line.active++;
-      request.outstanding = true;
-    } else {
-      line.queue.push(request);
+    return request;
+  }
+
+  /** Whether it may be sent now; if not it waits in line, and `release` names it when its turn has come. */
+  claim(request: PendingRequest): boolean {
+    if (request.outstanding) return true;
+    const line = this.#byPeer.get(request.peer)!;
+    if (line.active >= this.#limits.nstart) {
+      if (!line.queue.includes(request)) line.queue.push(request);
+      return false;
     }
-    return { request, sendNow };
+    line.active++;
+    request.outstanding = true;
+    return true;
+  }
+
+  /** The observation is to end: what is sent next says so, with Observe 1 and the same token (RFC 7641 §3.6). */
+  leave(request: PendingRequest): void {
+    request.leaving = true;
+    request.block1 = this.#firstBlock(request.draft);
+    this.#restart(request);
   }
 
   get(handle: RequestHandle): PendingRequest | undefined {
@@ -112,7 +132,10 @@ export class Requests {
     const { draft, block1 } = request;
     let { options } = draft;
     let { payload } = draft;
-    if (draft.observe === true && request.receivedLength === 0) options = options.with(Observe, 0);
+    let { token } = request;
+    if (draft.observe === true && request.receivedLength === 0) {
+      options = options.with(Observe, request.leaving ? 1 : 0);
+    }
     if (block1 !== undefined) {
       const start = block1.number * block1.size;
       options = options.with(Block1, encodeBlock(block1));
@@ -123,11 +146,12 @@ export class Requests {
       const number = request.receivedLength / this.#limits.blockSize;
       options = options.with(Block2, encodeBlock({ number, more: false, size: this.#limits.blockSize }));
       payload = noBytes;
+      if (draft.observe === true) token = this.#blockToken(request);
     } else if (this.#limits.blockSize < 1024 && block1 === undefined && isFetching(draft.code)) {
       options = options.with(Block2, encodeBlock({ number: 0, more: false, size: this.#limits.blockSize }));
     }
     const type = draft.nonConfirmable === true ? 'NON' : 'CON';
-    return { kind: 'request', type, messageId, token: request.token, code: draft.code, options, payload };
+    return { kind: 'request', type, messageId, token, code: draft.code, options, payload };
   }
 
   /** What a response to this request means. Payload and options are still views into the datagram. */
@@ -137,8 +161,9 @@ export class Requests {
     }
     if (!isResponseCode(response.code)) return { kind: 'failed', fault: 'bad-response' };
     const sequence = response.options.get(Observe);
-    if (request.newest !== undefined && sequence !== undefined && !isFresher(now, sequence, request.newest)) {
-      return { kind: 'stale' };
+    if (sequence !== undefined && request.draft.observe === true) {
+      if (request.leaving) return { kind: 'stale' };
+      if (request.newest !== undefined && !isFresher(now, sequence, request.newest)) return { kind: 'stale' };
     }
 
     if (request.block1?.more === true) {
@@ -152,10 +177,19 @@ export class Requests {
 
     const block2 = blockOf(response.options, Block2);
     if (block2 === 'invalid') return { kind: 'failed', fault: 'bad-response' };
+    const observed = request.draft.observe === true && response.code >>> 5 === 2 && !request.leaving;
+    // A notification that comes while an older one's body is being fetched is worth more than the rest of that body.
+    const isNew = request.receivedLength === 0 || sequence !== undefined;
+    if (block2 === undefined || (block2.number === 0 && isNew)) {
+      this.#restart(request);
+      request.etag = response.options.get(ETag)?.slice();
+      request.newest = observed && sequence !== undefined ? { sequence, at: now } : undefined;
+    }
     let whole = response;
     if (block2 !== undefined && (block2.more || block2.number > 0)) {
       if (block2.number * block2.size !== request.receivedLength) return { kind: 'failed', fault: 'bad-response' };
       if (block2.more && response.payload.length !== block2.size) return { kind: 'failed', fault: 'bad-response' };
+      if (!sameETag(request.etag, response.options.get(ETag))) return { kind: 'failed', fault: 'bad-response' };
       request.receivedLength += response.payload.length;
       if (request.receivedLength > this.#limits.maxBody) return { kind: 'failed', fault: 'too-large' };
       request.received.push(response.payload.slice());
@@ -165,12 +199,10 @@ export class Requests {
         return { kind: 'send' };
       }
       whole = { ...response, payload: concatBytes(...request.received) };
-      request.received = [];
-      request.receivedLength = 0;
+      this.#restart(request);
     }
-    const lasts = request.draft.observe === true && sequence !== undefined && response.code >>> 5 === 2;
-    if (lasts) request.newest = { sequence, at: now };
-    return { kind: 'done', response: whole, lasts };
+    // Only the first block of a notification says that it is one.
+    return { kind: 'done', response: whole, lasts: observed && request.newest !== undefined };
   }
 
   /** The answer is here: the next in line may be sent. The request itself stays if it is an observation. */
@@ -193,6 +225,7 @@ export class Requests {
     this.#deadlines.clear(request.handle);
     this.#byHandle.delete(request.handle);
     this.#byToken.delete(tokenKey(request.peer, request.token));
+    this.#restart(request);
     const line = this.#byPeer.get(request.peer);
     if (line === undefined) return;
     line.all.delete(request);
@@ -213,6 +246,35 @@ export class Requests {
   nextExpiry(): Instant | undefined {
     return this.#deadlines.next();
   }
+
+  #firstBlock({ payload }: RequestDraft): Block | undefined {
+    const { blockSize } = this.#limits;
+    return payload.length > blockSize ? { number: 0, more: true, size: blockSize } : undefined;
+  }
+
+  #blockToken(request: PendingRequest): Bytes {
+    if (request.blockToken === undefined) {
+      request.blockToken = this.#newToken(request.peer);
+      this.#byToken.set(tokenKey(request.peer, request.blockToken), request);
+    }
+    return request.blockToken;
+  }
+
+  /** Nothing is received of the answer's body. */
+  #restart(request: PendingRequest): void {
+    request.received = [];
+    request.receivedLength = 0;
+    if (request.blockToken === undefined) return;
+    this.#byToken.delete(tokenKey(request.peer, request.blockToken));
+    request.blockToken = undefined;
+  }
+}
+
+/** The requests of one peer. */
+interface Line {
+  active: number;
+  readonly queue: PendingRequest[];
+  readonly all: Set<PendingRequest>;
 }
 
 export interface RequestLimits {
@@ -223,11 +285,14 @@ export interface RequestLimits {
   readonly blockSize: BlockSize;
 }
 
-function isFetching(code: number): boolean {
-  return code === Method.GET || code === Method.FETCH;
+function sameETag(a: Bytes | undefined, b: Bytes | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : sameBytes(a, b);
 }
 
-/** The block to send after 2.31, or after 4.13 with a smaller size; `undefined` if the exchange ends here. */
+/**
+ * The block to send after 2.31, or after 4.13 with a smaller size; `undefined` if the exchange ends here. A server that
+ * takes each block by itself answers each with its final code (RFC 7959 §3.2, figure 8).
+ */
 function nextBlock1(request: PendingRequest, response: Response): Block | 'invalid' | undefined {
   const sent = request.block1!;
   const answered = blockOf(response.options, Block1);
@@ -235,7 +300,8 @@ function nextBlock1(request: PendingRequest, response: Response): Block | 'inval
   if (response.code === ResponseCode.RequestEntityTooLarge && answered !== undefined && answered.size < sent.size) {
     return sent.number === 0 ? { number: 0, more: true, size: answered.size } : undefined;
   }
-  if (response.code !== ResponseCode.Continue) return undefined;
+  const takesEach = response.code >>> 5 === 2 && answered !== undefined && !answered.more;
+  if (response.code !== ResponseCode.Continue && !takesEach) return undefined;
   if (answered === undefined || answered.number !== sent.number) return 'invalid';
   const size = Math.min(answered.size, sent.size) as BlockSize;
   const done = (sent.number + 1) * sent.size;

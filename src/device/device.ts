@@ -135,6 +135,7 @@ export class Device {
       },
       unobserved() {},
       ponged() {},
+      refused() {},
     };
     return coapOut;
   }

@@ -5,6 +5,7 @@ import { ResponseCode } from '../coap/codec/code.ts';
 import type { Reply, Request, Response } from '../coap/codec/message.ts';
 import type { CoapEndpoint, CoapOut } from '../coap/endpoint.ts';
 import type { Exchange, RequestDraft, RequestFault, RequestHandle } from '../coap/exchange.ts';
+import type { CoapFault } from '../coap/fault.ts';
 import type { DtlsEndpoint, DtlsOut, Session } from '../dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../dtls/fault.ts';
 import type { Owner } from '../dtls/psk.ts';
@@ -118,6 +119,11 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   /** It answered what went to where it was heard last: if that was a new address, it is proved. */
   ponged(peer: Peer): void {
     if (this.#remote !== undefined) this.#parts.dtls?.proved(peer, this.#remote, this);
+  }
+
+  refused(peer: Peer, fault: CoapFault, code: number | undefined): void {
+    const remote = isPlainPeer(peer) ? this.#remote : this.#parts.dtls?.session(peer)?.remote;
+    if (remote !== undefined) this.#parts.report.refused(fault, code, remote);
   }
 
   // Then DTLS, and what both have.
@@ -340,6 +346,8 @@ export interface Report {
   closed(peer: Peer, reason: CloseReason): void;
   handshake(report: HandshakeReport): void;
   refusal(refusal: NonNullable<(Outcome & { kind: 'reply' })['refusal']>, code: number, context: Context): void;
+  /** CoAP itself refused something; `code` is undefined if the peer heard RST or nothing. */
+  refused(fault: CoapFault, code: number | undefined, remote: Remote): void;
   answered(code: number): void;
   committed(commit: Commit): void;
   unavailable(why: CommitResult): void;

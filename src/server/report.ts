@@ -51,6 +51,11 @@ export function createReport(log: Logger): Report & { readonly counters: ServerC
         ...(detail === undefined ? {} : { detail }),
       });
     },
+    refused(fault, code, { address, port }) {
+      count(counters.refusals, fault);
+      const answer = code === undefined ? {} : { code: codeText(code) };
+      limited({ msg: 'message refused', reason: fault, ...answer, address, port });
+    },
     answered(code) {
       count(counters.answers, codeText(code));
     },

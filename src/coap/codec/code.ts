@@ -55,4 +55,7 @@ export const isResponseCode = (code: number): boolean => code >>> 5 === 2 || cod
 /** Whether doing it twice is doing it once (RFC 7252 §5.1; RFC 8132 §2). */
 export const isIdempotent = (code: number): boolean => code !== Method.POST && code !== Method.PATCH;
 
+/** Whether it only reads, so that a long answer may be asked for in parts (RFC 7959 §2.4; RFC 8132 §2). */
+export const isFetching = (code: number): boolean => code === Method.GET || code === Method.FETCH;
+
 const methodNames = new Map<number, string>(Object.entries(Method).map(([name, code]) => [code, name]));

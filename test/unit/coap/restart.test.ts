@@ -25,6 +25,7 @@ class Run {
     request: () => undefined,
     response: () => undefined,
     failed: () => undefined,
+    refused: () => undefined,
     unobserved: () => undefined,
     ponged: from => void this.pongs.push(from),
   };
