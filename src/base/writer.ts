@@ -14,7 +14,9 @@ export class Writer {
   }
 
   u8(value: number): this {
-    this.#bytes[this.#grow(1)] = value;
+    // Grown first: `this.#bytes` would otherwise be what it was before.
+    const at = this.#grow(1);
+    this.#bytes[at] = value;
     return this;
   }
 
