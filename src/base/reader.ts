@@ -52,6 +52,13 @@ export class Reader {
     return this.#bytes.subarray(at, at + length);
   }
 
+  /** Whether the next byte is this one; then it is read. */
+  skipIf(byte: number): boolean {
+    if (this.#at >= this.#end || this.#bytes[this.#at] !== byte) return false;
+    this.#at++;
+    return true;
+  }
+
   rest(): Bytes {
     return this.take(this.left);
   }

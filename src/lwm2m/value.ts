@@ -29,6 +29,8 @@ export interface Entry {
    * means that the sender said nothing. `measuredAt` makes a point in time of it.
    */
   readonly time?: number;
+  /** What the sender said it counts in; else the definition tells. */
+  readonly unit?: string;
 }
 
 /** When a value was measured that came at `received`: `undefined` if the sender did not say. */

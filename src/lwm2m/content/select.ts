@@ -4,9 +4,16 @@ import type { ResourceTypes } from '../definitions.ts';
 import type { Path } from '../path.ts';
 import type { EnablerVersion } from '../registrationRequest.ts';
 import type { Entry } from '../value.ts';
+import { decodeCbor, encodeCbor } from './cbor.ts';
 import { ContentError, type ContentFault, contentFault } from './fault.ts';
+import { decodeLwm2mCbor, decodeLwm2mCborPaths, encodeLwm2mCbor, encodeLwm2mCborPaths } from './lwm2mCbor.ts';
+import { decodeLwm2mJson, encodeLwm2mJson } from './lwm2mJson.ts';
 import { decodeOpaque, encodeOpaque } from './opaque.ts';
+import { decodePathRecords, encodePathRecords } from './senml.ts';
+import { decodeSenmlCbor, encodeSenmlCbor, readCborPack, writeCborPack } from './senmlCbor.ts';
+import { decodeSenmlJson, encodeSenmlJson, readJsonPack, writeJsonPack } from './senmlJson.ts';
 import { decodeText, encodeText } from './text.ts';
+import { decodeTlv, encodeTlv } from './tlv.ts';
 import { Typing } from './typing.ts';
 
 /**
@@ -39,6 +46,28 @@ export function encodeContent(
   return caught(() => codec.encode(base, entries, new Typing(definitions, base, version)));
 }
 
+/**
+ * Reads a list of paths, without values: what Read-Composite and Observe-Composite ask for (LwM2M Core 1.2 §6.3.8). In
+ * SenML or LwM2M CBOR.
+ */
+export function decodePaths(format: number, payload: Bytes): readonly Path[] | ContentFault {
+  return caught(() => {
+    if (format === ContentFormats.senmlCbor) return decodePathRecords(readCborPack(payload));
+    if (format === ContentFormats.senmlJson) return decodePathRecords(readJsonPack(payload));
+    if (format === ContentFormats.lwm2mCbor) return decodeLwm2mCborPaths(payload);
+    return contentFault('unknown-format', String(format));
+  });
+}
+
+export function encodePaths(format: number, paths: readonly Path[]): Bytes | ContentFault {
+  return caught(() => {
+    if (format === ContentFormats.senmlCbor) return writeCborPack(encodePathRecords(paths));
+    if (format === ContentFormats.senmlJson) return writeJsonPack(encodePathRecords(paths));
+    if (format === ContentFormats.lwm2mCbor) return encodeLwm2mCborPaths(paths);
+    return contentFault('unknown-format', String(format));
+  });
+}
+
 /** Whether a Content-Format is one of those that hold values. */
 export function isValueFormat(format: number): boolean {
   return codecs.has(format);
@@ -58,7 +87,19 @@ function caught<T>(work: () => T): T | ContentFault {
   }
 }
 
+const text: Codec = { decode: decodeText, encode: encodeText };
+const tlv: Codec = { decode: decodeTlv, encode: encodeTlv };
+const lwm2mJson: Codec = { decode: decodeLwm2mJson, encode: encodeLwm2mJson };
 const codecs: ReadonlyMap<number, Codec> = new Map<number, Codec>([
-  [ContentFormats.text, { decode: decodeText, encode: encodeText }],
+  [ContentFormats.text, text],
   [ContentFormats.octetStream, { decode: decodeOpaque, encode: encodeOpaque }],
+  [ContentFormats.cbor, { decode: decodeCbor, encode: encodeCbor }],
+  [ContentFormats.senmlJson, { decode: decodeSenmlJson, encode: encodeSenmlJson }],
+  [ContentFormats.senmlCbor, { decode: decodeSenmlCbor, encode: encodeSenmlCbor }],
+  [ContentFormats.lwm2mTlv, tlv],
+  [ContentFormats.lwm2mJson, lwm2mJson],
+  [ContentFormats.lwm2mCbor, { decode: decodeLwm2mCbor, encode: encodeLwm2mCbor }],
+  [ContentFormats.oldLwm2mText, text],
+  [ContentFormats.oldLwm2mTlv, tlv],
+  [ContentFormats.oldLwm2mJson, lwm2mJson],
 ]);

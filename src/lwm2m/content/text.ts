@@ -13,6 +13,7 @@ import {
   type ResourceValue,
 } from '../value.ts';
 import { ContentError, wrongType } from './fault.ts';
+import { numberText } from './json.ts';
 import { limits } from './limits.ts';
 import { oneValue, singlePath } from './single.ts';
 import { isOfType, narrowed, type Typing } from './typing.ts';
@@ -65,8 +66,8 @@ export function valueFromText(type: ResourceType, text: string): ResourceValue |
 
 function valueToText(value: ResourceValue): string {
   if (typeof value === 'boolean') return value ? '1' : '0';
-  if (typeof value === 'number' && !Number.isFinite(value)) throw new ContentError('not-representable', String(value));
-  if (typeof value !== 'object') return String(value);
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number' || typeof value === 'bigint') return numberText(value);
   if (isBytes(value)) return toBase64(value, 'base64');
   if (isTime(value)) return String(value.unix);
   return isObjectLink(value) ? formatObjectLink(value) : assertNever(value);

@@ -1,13 +1,11 @@
 import { assertNever } from '../../base/unreachable.ts';
 import type { ResourceDefinition, ResourceType } from '../definition.ts';
 import type { ResourceTypes } from '../definitions.ts';
-import { containsPath, type Path, pathIds, type ValuePath } from '../path.ts';
+import { type Path, pathIds, type ValuePath } from '../path.ts';
 import type { EnablerVersion } from '../registrationRequest.ts';
 import { type Entry, isBytes, isObjectLink, isTime, parseObjectLink, type ResourceValue } from '../value.ts';
-import { ContentError, wrongType } from './fault.ts';
-
-/** What a self-describing format said: its own types, before anybody looked at the definition. */
-export type WireValue = string | number | bigint | boolean | Uint8Array;
+import { wrongType } from './fault.ts';
+import { parseDateTime } from './time.ts';
 
 /** The definitions of one payload: which type stands where. */
 export class Typing {
@@ -31,13 +29,11 @@ export class Typing {
     return this.definition(path)?.type;
   }
 
-  /** Throws unless `path` stands at or below what was asked for. */
-  within(path: Path): void {
-    if (!containsPath(this.#base, path)) throw new ContentError('wrong-path', `${path} is not below ${this.#base}`);
-  }
-
-  /** The value of a self-describing format as the definition's type; throws if it is none. */
-  conform(path: ValuePath, wire: WireValue): ResourceValue {
+  /**
+   * What a self-describing format said, as a value of the definition's type; throws if it is none. A value that nobody
+   * defined stays as it was on the wire.
+   */
+  conform(path: ValuePath, wire: ResourceValue): ResourceValue {
     const type = this.type(path);
     if (type === undefined) return wire;
     const value = conform(type, wire);
@@ -52,7 +48,7 @@ export class Typing {
   }
 }
 
-function conform(type: ResourceType, wire: WireValue): ResourceValue | undefined {
+function conform(type: ResourceType, wire: ResourceValue): ResourceValue | undefined {
   switch (type) {
     case 'string':
     case 'corelnk':
@@ -65,11 +61,12 @@ function conform(type: ResourceType, wire: WireValue): ResourceValue | undefined
     case 'boolean':
       return typeof wire === 'boolean' ? wire : undefined;
     case 'opaque':
-      return wire instanceof Uint8Array ? wire : undefined;
+      return isBytes(wire) ? wire : undefined;
     case 'time':
-      return typeof wire === 'number' && Number.isSafeInteger(wire) ? { unix: wire } : undefined;
+      if (typeof wire === 'number') return Number.isSafeInteger(wire) ? { unix: wire } : undefined;
+      return typeof wire === 'string' ? parseDateTime(wire) : isTime(wire) ? wire : undefined;
     case 'objlnk':
-      return typeof wire === 'string' ? parseObjectLink(wire) : undefined;
+      return typeof wire === 'string' ? parseObjectLink(wire) : isObjectLink(wire) ? wire : undefined;
     case 'none':
       return undefined;
     default:
