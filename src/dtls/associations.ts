@@ -28,7 +28,7 @@ export class Associations {
   readonly #limits: AssociationLimits;
   readonly #sender: AssociationSender;
 
-  readonly #moves = new Moves();
+  readonly #moves: Moves;
   readonly #random: RandomSource;
 
   constructor(limits: AssociationLimits, random: RandomSource, counters: DtlsCounters) {
@@ -36,6 +36,7 @@ export class Associations {
     this.#random = random;
     this.#counters = counters;
     this.#limits = limits;
+    this.#moves = new Moves(counters);
     this.#sender = new AssociationSender(this.#sessions, this.#moves, limits, counters);
   }
 
@@ -312,7 +313,9 @@ export class Associations {
     const ofOwner = sessions.byOwner(owner);
     if (ofOwner !== undefined) this.#remove(ofOwner, 'replaced', out);
     this.#freeAddress(remote, out);
-    if (sessions.size === sessions.capacity) this.#remove(sessions.leastRecentlyHeard()!, 'evicted', out);
+    if (sessions.size < sessions.capacity) return;
+    this.#counters.evicted++;
+    this.#remove(sessions.leastRecentlyHeard()!, 'evicted', out);
   }
 
   /** Whoever was at this address before is found by its connection ID, or not at all. */

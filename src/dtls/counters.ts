@@ -27,7 +27,19 @@ export interface DtlsCounters {
   /** HelloVerifyRequests sent. */
   verifyRequests: number;
   /** Hellos with a good cookie that were left unanswered since their network had too many handshakes under way. */
-  prefixLimit: number;
+  networkFull: number;
+  /** The same, since too many handshakes from their network had failed of late. */
+  failureRate: number;
+  /** The same, since as many handshakes had begun as may in that time. */
+  handshakeRate: number;
+  /** Handshakes that could have succeeded, left unanswered since their owner had completed too many of late. */
+  identityRate: number;
+  /** Hellos for which there was no room: an old handshake went for it, or it stayed unanswered. */
+  handshakesFull: number;
+  /** Sessions that ended so that another could begin. */
+  evicted: number;
+  /** Address moves that were forgotten so that another could be looked into. */
+  movesFull: number;
   /** Flights sent again because nothing had come back. */
   retransmissions: number;
   failedHandshakes: number;
@@ -49,7 +61,13 @@ export function newCounters(): DtlsCounters {
     unprovedAddress: 0,
     moved: 0,
     verifyRequests: 0,
-    prefixLimit: 0,
+    networkFull: 0,
+    failureRate: 0,
+    handshakeRate: 0,
+    identityRate: 0,
+    handshakesFull: 0,
+    evicted: 0,
+    movesFull: 0,
     retransmissions: 0,
     failedHandshakes: 0,
     established: 0,

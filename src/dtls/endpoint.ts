@@ -3,6 +3,7 @@ import type { Peer, Remote } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
 import { days, type Instant, type Now, seconds } from '../base/time.ts';
 import { assertNever } from '../base/unreachable.ts';
+import { Admission, type AdmissionLimits } from './admission.ts';
 import type { AssociationOut } from './associationOut.ts';
 import { lastWriteSequence } from './associationSender.ts';
 import { type AssociationLimits, Associations } from './associations.ts';
@@ -38,6 +39,7 @@ export class DtlsEndpoint {
   readonly #random: RandomSource;
   readonly #cookies: Cookies;
   readonly #halfOpen: HalfOpenTable;
+  readonly #admission: Admission;
   readonly #associations: Associations;
   #nextPeer: number;
 
@@ -52,6 +54,7 @@ export class DtlsEndpoint {
     };
     this.#cookies = new Cookies(options.random);
     this.#halfOpen = new HalfOpenTable(limits);
+    this.#admission = new Admission(limits);
     this.#associations = new Associations(limits, options.random, this.counters);
     this.#nextPeer = options.firstPeer;
   }
@@ -148,7 +151,7 @@ export class DtlsEndpoint {
       const { entry, over } = due;
       if (over) {
         this.#halfOpen.remove(entry);
-        if (!entry.handshake.reported) this.#report(now, entry, 'gave-up', howItWent(entry), out);
+        this.#report(now, entry, 'gave-up', howItWent(entry), out);
         continue;
       }
       const again = entry.handshake.retransmission();
@@ -157,6 +160,7 @@ export class DtlsEndpoint {
       this.counters.retransmissions++;
       out.transmit(entry.remote, again.datagram);
     }
+    this.#admission.expire(now.instant);
     this.#associations.expire(now.instant, out);
   }
 
@@ -169,6 +173,11 @@ export class DtlsEndpoint {
 
   sizes(): { associations: number; handshakes: number } {
     return { associations: this.#associations.size, handshakes: this.#halfOpen.size };
+  }
+
+  /** How many networks and owners have something charged to them. */
+  get throttled(): number {
+    return this.#admission.size;
   }
 
   /** `true` if it was answered with a HelloVerifyRequest. */
@@ -216,16 +225,11 @@ export class DtlsEndpoint {
       return false;
     }
     const before = this.#halfOpen.find(remote);
-    if (before !== undefined) this.#halfOpen.remove(before);
-    if (this.#halfOpen.isPrefixFull(remote)) {
-      this.counters.prefixLimit++;
-      return false;
+    if (before !== undefined) {
+      this.#halfOpen.remove(before);
+      this.#report(now, before, 'replaced', howItWent(before), out);
     }
-    const surplus = this.#halfOpen.surplus();
-    if (surplus !== undefined) {
-      this.#halfOpen.remove(surplus);
-      this.#report(now, surplus, 'handshakes-full', undefined, out);
-    }
+    if (!this.#admit(now, remote, out)) return false;
     const handshake = new ServerHandshake(
       address,
       this.#nextPeer++ as Peer,
@@ -238,6 +242,25 @@ export class DtlsEndpoint {
     const entry = this.#halfOpen.add(now.instant, remote, handshake);
     this.#apply(now, entry, handshake.receive(fragments), out);
     return false;
+  }
+
+  /** Whether a client that proved its address may begin a handshake. If not it hears nothing, and will ask again. */
+  #admit(now: Now, remote: Remote, out: DtlsOut): boolean {
+    const limit = this.#halfOpen.isNetworkFull(remote)
+      ? 'networkFull'
+      : this.#admission.refusesToBegin(now.instant, remote);
+    if (limit === 'handshakeRate') this.counters.handshakeRate++;
+    else if (limit !== undefined) this.#refuse(now, remote, limit, undefined, out);
+    if (limit !== undefined) return false;
+    if (this.#halfOpen.isFull) {
+      const stale = this.#halfOpen.stale(now.instant);
+      this.counters.handshakesFull++;
+      if (stale === undefined) return false;
+      this.#halfOpen.remove(stale);
+      this.#report(now, stale, 'handshakes-full', howItWent(stale), out);
+    }
+    this.#admission.begun(now.instant);
+    return true;
   }
 
   #receiveChangeCipherSpec(now: Now, remote: Remote, record: DtlsRecord, out: DtlsOut): void {
@@ -276,7 +299,6 @@ export class DtlsEndpoint {
         this.#halfOpen.restartTimer(now.instant, entry);
         return out.transmit(entry.remote, step.datagram);
       case 'alert':
-        entry.handshake.reported = true;
         out.transmit(entry.remote, step.datagram);
         return this.#report(now, entry, step.fault, undefined, out);
       case 'failed':
@@ -285,7 +307,10 @@ export class DtlsEndpoint {
         return this.#report(now, entry, step.fault, step.detail, out);
       case 'established':
         this.#halfOpen.remove(entry);
-        return this.#establish(now, entry, step.result, out);
+        if (this.#admission.mayComplete(now.instant, step.result.owner)) {
+          return this.#establish(now, entry, step.result, out);
+        }
+        return this.#refuse(now, entry.remote, 'identityRate', step.result.identity, out);
       default:
         assertNever(step);
     }
@@ -297,9 +322,27 @@ export class DtlsEndpoint {
     out.verified(peer, { ...state, identity: established.identity });
   }
 
-  #report(now: Now, entry: HalfOpen, fault: HandshakeFault, detail: string | undefined, out: DtlsOut): void {
+  /** Once for each handshake: what becomes of it afterwards has the same reason. */
+  #report(
+    now: Now,
+    { remote, handshake }: HalfOpen,
+    fault: HandshakeFault,
+    detail: string | undefined,
+    out: DtlsOut,
+  ): void {
+    if (handshake.reported) return;
+    handshake.reported = true;
     this.counters.failedHandshakes++;
-    out.failed({ at: now.wall, remote: entry.remote, fault, identity: entry.handshake.identity, detail });
+    // To be crowded out was not its fault.
+    if (fault !== 'handshakes-full') this.#admission.failed(now.instant, remote);
+    const { identity } = handshake;
+    const revoked = fault === 'unknown-identity' && identity !== undefined && this.#policy.psk.isRevoked?.(identity);
+    out.failed({ at: now.wall, remote, fault: revoked ? 'revoked' : fault, identity, detail });
+  }
+
+  #refuse(now: Now, remote: Remote, limit: RateLimit, identity: Bytes | undefined, out: DtlsOut): void {
+    this.counters[limit]++;
+    out.failed({ at: now.wall, remote, fault: 'rate-limited', identity, detail: rateLimits[limit] });
   }
 }
 
@@ -329,7 +372,7 @@ export interface DtlsOptions {
   readonly limits?: Partial<DtlsLimits>;
 }
 
-export interface DtlsLimits extends HalfOpenLimits, AssociationLimits {}
+export interface DtlsLimits extends HalfOpenLimits, AdmissionLimits, AssociationLimits {}
 
 export const defaultLimits: DtlsLimits = {
   maxAssociations: 200_000,
@@ -338,10 +381,21 @@ export const defaultLimits: DtlsLimits = {
   writeMarkStep: 1000,
   lastWriteSequence,
   maxHandshakes: 10_000,
-  maxHandshakesPerPrefix: 4_000,
+  maxHandshakesPerNetwork: 4_000,
   firstTimeout: seconds(1),
   giveUpAfter: seconds(60),
+  handshakeRate: { burst: Number.POSITIVE_INFINITY, perSecond: Number.POSITIVE_INFINITY },
+  failuresPerNetwork: { burst: 2000, perSecond: 50 },
+  handshakesPerIdentity: { burst: 10, perSecond: 0.1 },
 };
+
+/** What leaves a client unanswered for what it or its network did, by counter, and what the operator reads of it. */
+const rateLimits = {
+  networkFull: 'its network has as many handshakes under way as it may',
+  failureRate: 'too many handshakes from its network failed of late',
+  identityRate: 'it completed too many handshakes of late',
+} as const;
+type RateLimit = keyof typeof rateLimits;
 
 function startOf(fragment: Fragment): ClientHelloStart | undefined {
   if (fragment.type !== HandshakeType.clientHello || fragment.offset !== 0) return undefined;

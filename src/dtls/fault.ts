@@ -9,7 +9,7 @@ export type HandshakeFault =
   | 'protocol-version'
   /** None of the suites offered is one that we speak; `detail` names those offered. */
   | 'no-common-suite'
-  /** Nobody goes by this identity, or its credential was revoked. */
+  /** Nobody goes by this identity. */
   | 'unknown-identity'
   /** The identity is known, and whoever used it does not hold its key. */
   | 'wrong-key'
@@ -17,8 +17,14 @@ export type HandshakeFault =
   | 'transcript-differs'
   /** The peer stopped answering. */
   | 'gave-up'
+  /** The identity is known, and its credential was revoked. */
+  | 'revoked'
+  /** The client began another handshake before this one came to its end. */
+  | 'replaced'
   /** It was the oldest of too many half-open handshakes. */
-  | 'handshakes-full';
+  | 'handshakes-full'
+  /** It was left unanswered; `detail` says by which limit. */
+  | 'rate-limited';
 
 /** One failed handshake, for log and diagnosis. Never holds a key. */
 export interface HandshakeReport {

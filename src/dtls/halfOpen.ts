@@ -11,7 +11,7 @@ import type { ServerHandshake } from './serverHandshake.ts';
 export class HalfOpenTable {
   readonly #limits: HalfOpenLimits;
   readonly #entries = new Map<string, HalfOpen>();
-  readonly #prefixes = new Map<string, number>();
+  readonly #networks = new Map<string, number>();
   /** When to send a flight again, or to give up, if nothing has come back (RFC 6347 §4.2.4.1). */
   readonly #timers = new Deadlines<string>();
 
@@ -28,15 +28,24 @@ export class HalfOpenTable {
   }
 
   /** Whether the network that this address is in has as many handshakes under way as it may. What is no address may none. */
-  isPrefixFull(remote: Remote): boolean {
+  isNetworkFull(remote: Remote): boolean {
     const network = networkOf(remote);
-    return network === '' || (this.#prefixes.get(network) ?? 0) >= this.#limits.maxHandshakesPerPrefix;
+    return network === '' || (this.#networks.get(network) ?? 0) >= this.#limits.maxHandshakesPerNetwork;
   }
 
-  /** The handshake that has to go before another is added. */
-  surplus(): HalfOpen | undefined {
-    if (this.#entries.size < this.#limits.maxHandshakes) return undefined;
-    for (const oldest of this.#entries.values()) return oldest;
+  get isFull(): boolean {
+    return this.#entries.size >= this.#limits.maxHandshakes;
+  }
+
+  /**
+   * The handshake that may go for another: the oldest, if its client has let a flight of ours time out. One that is
+   * just going on is not worth less than one that has not begun.
+   */
+  stale(now: Instant): HalfOpen | undefined {
+    for (const oldest of this.#entries.values()) {
+      const begun = oldest.giveUpAt - this.#limits.giveUpAfter;
+      return now - begun > this.#limits.firstTimeout ? oldest : undefined;
+    }
     return undefined;
   }
 
@@ -51,8 +60,8 @@ export class HalfOpenTable {
     const key = addressKey(remote);
     this.#entries.set(key, entry);
     this.#timers.set(key, after(now, entry.timeout));
-    const prefix = networkOf(remote);
-    this.#prefixes.set(prefix, (this.#prefixes.get(prefix) ?? 0) + 1);
+    const network = networkOf(remote);
+    this.#networks.set(network, (this.#networks.get(network) ?? 0) + 1);
     return entry;
   }
 
@@ -61,10 +70,10 @@ export class HalfOpenTable {
     if (this.#entries.get(key) !== entry) return;
     this.#entries.delete(key);
     this.#timers.clear(key);
-    const prefix = networkOf(entry.remote);
-    const left = (this.#prefixes.get(prefix) ?? 1) - 1;
-    if (left === 0) this.#prefixes.delete(prefix);
-    else this.#prefixes.set(prefix, left);
+    const network = networkOf(entry.remote);
+    const left = (this.#networks.get(network) ?? 1) - 1;
+    if (left === 0) this.#networks.delete(network);
+    else this.#networks.set(network, left);
   }
 
   /** Drops the handshakes that this owner's key would complete. */
@@ -110,7 +119,7 @@ export interface HalfOpen {
 export interface HalfOpenLimits {
   readonly maxHandshakes: number;
   /** For each network, IPv4 /24 or IPv6 /64: one flood does not take every place. */
-  readonly maxHandshakesPerPrefix: number;
+  readonly maxHandshakesPerNetwork: number;
   /** 1 s by default (RFC 6347 §4.2.4.1); 9 s suits slow links (RFC 7925 §11). */
   readonly firstTimeout: Milliseconds;
   readonly giveUpAfter: Milliseconds;

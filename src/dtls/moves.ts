@@ -2,6 +2,7 @@ import type { Bytes } from '../base/bytes.ts';
 import { FifoMap } from '../base/fifoMap.ts';
 import { type Remote, sameRemote } from '../base/peer.ts';
 import { after, type Instant, type Milliseconds, seconds } from '../base/time.ts';
+import type { DtlsCounters } from './counters.ts';
 import type { SessionRow } from './sessionTable.ts';
 
 /**
@@ -11,6 +12,11 @@ import type { SessionRow } from './sessionTable.ts';
  */
 export class Moves {
   readonly #moves = new FifoMap<SessionRow, Move>();
+  readonly #counters: DtlsCounters;
+
+  constructor(counters: DtlsCounters) {
+    this.#counters = counters;
+  }
 
   /** The newest record of this association came from `remote`. `true` if that was not known yet. */
   note(now: Instant, row: SessionRow, remote: Remote, bytes: number): boolean {
@@ -19,7 +25,10 @@ export class Moves {
       before.budget += amplification * bytes;
       return false;
     }
-    if (before === undefined && this.#moves.size === maxMoves) this.#moves.delete(this.#moves.oldestKey()!);
+    if (before === undefined && this.#moves.size === maxMoves) {
+      this.#counters.movesFull++;
+      this.#moves.delete(this.#moves.oldestKey()!);
+    }
     this.#moves.delete(row);
     const until = after(now, provedWithin);
     this.#moves.set(row, { remote, until, budget: amplification * bytes, cookie: undefined });
@@ -56,6 +65,6 @@ export interface Move {
 }
 
 const amplification = 3;
-const maxMoves = 16_384;
+export const maxMoves = 16_384;
 /** As long as a confirmable message is sent again (RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT is 93 s). */
 const provedWithin: Milliseconds = seconds(93);

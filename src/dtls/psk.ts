@@ -4,6 +4,8 @@ import type { Bytes } from '../base/bytes.ts';
 export interface PskPort {
   /** `undefined`: nobody goes by this identity, or its credential was revoked. The handshake goes on with a fake key. */
   find(identity: Bytes): PskEntry | undefined;
+  /** Whether there was a credential once: asked about a handshake that failed, for the operator. */
+  isRevoked?(identity: Bytes): boolean;
 }
 
 export interface PskEntry {

@@ -11,6 +11,7 @@ export function pskLookup(store: Store, onError: (error: unknown) => void): PskP
       if (credential === undefined || credential.revokedAt !== undefined) return undefined;
       return { key: credential.key, owner: { row: credential.row, credential: credential.id } };
     },
+    isRevoked: identity => credentialOf(identity)?.revokedAt !== undefined,
   };
 
   /** A key that was sealed under another master key opens nothing; it is no reason to end the server. */
