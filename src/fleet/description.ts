@@ -1,6 +1,6 @@
 import { Decoder, Encoder } from 'cbor-x';
-import { type Bytes, noBytes } from '../base/bytes.ts';
-import { type Description, emptyDescription } from '../lwm2m/registrationRequest.ts';
+import type { Bytes } from '../base/bytes.ts';
+import { type CoreLink, type Description, emptyDescription } from '../lwm2m/registrationRequest.ts';
 
 /**
  * A description as the record keeps it: encoded once at registration and decoded only to be shown, so that an update,
@@ -12,10 +12,10 @@ export function encodeDescription(d: Description): Bytes {
     d.root,
     d.contentFormats,
     d.objects.map(({ id, version, instances }) => [id, version ?? null, instances]),
-    d.links.map(({ href, attributes }) => [href, attributes]),
-    d.metadata,
+    d.links.map(({ href, attributes }) => [href, asMaps(attributes)]),
+    asMaps(d.metadata),
     d.observations.map(({ path, pmin, pmax }) => [path, pmin ?? null, pmax ?? null]),
-    d.extra,
+    asMaps(d.extra),
     d.endpointType ?? null,
     d.base ?? null,
     d.model ?? null,
@@ -35,14 +35,14 @@ export function decodeDescription(bytes: Bytes): Description {
     root,
     contentFormats,
     objects: objects.map(([id, version, instances]) => ({ id, version: version ?? undefined, instances })),
-    links: links.map(([href, attributes]) => ({ href, attributes })),
-    metadata,
+    links: links.map(([href, attributes]) => ({ href, attributes: asObjects(attributes) as CoreLink['attributes'] })),
+    metadata: asObjects(metadata) as Description['metadata'],
     observations: observations.map(([path, pmin, pmax]) => ({
       path,
       pmin: pmin ?? undefined,
       pmax: pmax ?? undefined,
     })),
-    extra,
+    extra: asObjects(extra) as Description['extra'],
     endpointType: et ?? undefined,
     base: base ?? undefined,
     model: model ?? undefined,
@@ -64,17 +64,31 @@ export function mergeDescription(before: Bytes, changes: Partial<Description>): 
   });
 }
 
-export const noDescription = noBytes;
+/**
+ * Names that a peer chose become keys of maps and not of objects: the encoder asks an object for its `constructor` and
+ * its `toJSON`, and the decoder renames `__proto__`.
+ */
+function asMaps(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(asMaps);
+  if (typeof value !== 'object' || value === null) return value;
+  return new Map(Object.entries(value).map(([name, entry]) => [name, asMaps(entry)]));
+}
+
+function asObjects(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(asObjects);
+  if (!(value instanceof Map)) return value;
+  return Object.fromEntries([...value].map(([name, entry]) => [name, asObjects(entry)]));
+}
 
 type StoredDescription = [
   form: number,
   root: string,
   contentFormats: number[],
   objects: [number, [number, number] | null, number[]][],
-  links: [string, Record<string, string | true>][],
-  metadata: Record<string, string>,
+  links: [string, Map<string, string | true>][],
+  metadata: Map<string, string>,
   observations: [string, number | null, number | null][],
-  extra: Record<string, unknown>,
+  extra: Map<string, unknown>,
   endpointType: string | null,
   base: string | null,
   model: string | number | null,
@@ -83,5 +97,5 @@ type StoredDescription = [
 ];
 
 const formVersion = 1;
-const encoder = new Encoder({ useRecords: false });
-const decoder = new Decoder({ useRecords: false });
+const encoder = new Encoder({ mapsAsObjects: false, useRecords: false });
+const decoder = new Decoder({ mapsAsObjects: false, useRecords: false });
