@@ -12,12 +12,15 @@ export function namesLwm2m(links: readonly Link[]): boolean {
 
 /**
  * Sorts links into objects, with their versions and instances, and the rest. The root may be another one than `/`, and
- * the link that says so may be missing. `undefined` if a version or a Content-Format is malformed, or there are too
- * many objects. Objects 0 and 21 hold secrets and have no business here: they are ignored.
+ * the link that says so may be missing: then it is `knownRoot`. `undefined` if a version or a Content-Format is
+ * malformed, or there are too many objects. Objects 0 and 21 hold secrets and have no business here: they are ignored.
  */
-export function readObjectLinks(links: readonly Link[]): LinkedObjects | undefined {
+export function readObjectLinks(
+  links: readonly Link[],
+  knownRoot: () => string = () => '/',
+): LinkedObjects | undefined {
   const rootLink = links.find(isRootLink);
-  const root = rootLink === undefined ? '/' : withoutTrailingSlash(rootLink.href);
+  const root = rootLink === undefined ? knownRoot() : withoutTrailingSlash(rootLink.href);
   const prefix = root === '/' ? '' : root;
   const contentFormats = readContentFormats(rootLink?.attributes.ct);
   if (contentFormats === undefined) return undefined;

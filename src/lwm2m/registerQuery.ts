@@ -1,6 +1,6 @@
 import { type Refusal, refusal } from './refusal.ts';
-import type { EnablerVersion } from './registrationRequest.ts';
-import { parseVersion } from './version.ts';
+import type { Dialect, EnablerVersion } from './registrationRequest.ts';
+import { isAtLeast, parseVersion } from './version.ts';
 
 /** The query of a registration or an update, parameter by parameter; what does not stand there is `undefined`. */
 export interface RegisterQuery {
@@ -16,12 +16,15 @@ export interface RegisterQuery {
   readonly profileId: string | undefined;
   readonly base: string | undefined;
   readonly endpointType: string | undefined;
-  /** Parameters that nobody here knows: stored and shown. */
+  /** Parameters that the dialect does not know: stored and shown. */
   readonly extra: Readonly<Record<string, string>>;
 }
 
+/** A parameter without `=` is `undefined`. */
+export type QueryParameters = ReadonlyMap<string, string | undefined>;
+
 /** Parameters come in any order; one twice is malformed (LwM2M Core 1.2 §6.2.1, RFC 9176 §5). */
-export function parseRegisterQuery(query: readonly string[]): RegisterQuery | Refusal {
+export function splitQuery(query: readonly string[]): QueryParameters | Refusal {
   const values = new Map<string, string | undefined>();
   for (const parameter of query) {
     const equals = parameter.indexOf('=');
@@ -30,33 +33,50 @@ export function parseRegisterQuery(query: readonly string[]): RegisterQuery | Re
     if (values.has(name)) return refusal('bad-query', `${name} twice`);
     values.set(name, equals < 0 ? undefined : parameter.slice(equals + 1));
   }
-  for (const name of needValue) {
-    if (values.has(name) && values.get(name) === undefined) return refusal('bad-query', `${name} without a value`);
-  }
+  return values;
+}
 
-  const lt = values.get('lt');
+/** `lwm2m`: what decides how everything else is to be read. */
+export function queriedVersion(parameters: QueryParameters): EnablerVersion | undefined | Refusal {
+  if (!parameters.has('lwm2m')) return undefined;
+  const text = parameters.get('lwm2m') ?? '';
+  return parseVersion(text) ?? refusal('bad-version', text);
+}
+
+/** `version` is that of the request, or of the registration it updates. */
+export function readQuery(
+  parameters: QueryParameters,
+  dialect: Dialect,
+  version: EnablerVersion | undefined,
+): RegisterQuery | Refusal {
+  const known = parametersOf(dialect, version);
+  const extra: [string, string][] = [];
+  for (const [name, value] of parameters) {
+    if (!known.has(name)) extra.push([name, value ?? '']);
+    else if (value === undefined && name !== 'Q') return refusal('bad-query', `${name} without a value`);
+  }
+  const get = (name: string) => (known.has(name) ? parameters.get(name) : undefined);
+
+  const lt = get('lt');
   const lifetime = lt === undefined ? undefined : parseLifetime(lt);
   if (lt !== undefined && lifetime === undefined) return refusal('bad-lifetime', lt);
-  const lwm2m = values.get('lwm2m');
-  const version = lwm2m === undefined ? undefined : parseVersion(lwm2m);
-  if (lwm2m !== undefined && version === undefined) return refusal('bad-version', lwm2m);
+  const queried = queriedVersion(parameters);
+  if (queried !== undefined && 'kind' in queried) return queried;
   // `Q` is a flag; some clients write `Q=`.
-  if (values.get('Q')) return refusal('bad-query', `Q=${values.get('Q')}`);
+  if (get('Q')) return refusal('bad-query', `Q=${get('Q')}`);
 
-  const extra: Record<string, string> = {};
-  for (const [name, value] of values) if (!known.has(name)) extra[name] = value ?? '';
   return {
-    endpoint: values.get('ep'),
-    sector: values.get('d'),
+    endpoint: get('ep'),
+    sector: get('d'),
     lifetime,
-    version,
-    binding: values.get('b'),
-    queueMode: values.has('Q') ? true : undefined,
-    sms: values.get('sms'),
-    profileId: values.get('pid'),
-    base: values.get('base'),
-    endpointType: values.get('et'),
-    extra,
+    version: queried,
+    binding: get('b'),
+    queueMode: known.has('Q') && parameters.has('Q') ? true : undefined,
+    sms: get('sms'),
+    profileId: get('pid'),
+    base: get('base'),
+    endpointType: get('et'),
+    extra: Object.fromEntries(extra),
   };
 }
 
@@ -73,12 +93,11 @@ export function parseLifetime(text: string): number | undefined {
  */
 export function parseBinding(
   text: string,
-  version: EnablerVersion | undefined,
+  version: EnablerVersion,
 ): { binding: string; queueMode: boolean } | undefined {
-  const old = version === undefined || (version[0] === 1 && version[1] === 0);
-  const queueMode = old && text.includes('Q');
+  const queueMode = !isAtLeast(version, [1, 1]) && text.includes('Q');
   const binding = queueMode ? text.replace('Q', '') : text;
-  const letters = version !== undefined && version[1] >= 2 ? 'UTSNMH' : 'UTSN';
+  const letters = isAtLeast(version, [1, 2]) ? 'UTSNMH' : 'UTSN';
   if (binding === '') return undefined;
   for (let i = 0; i < binding.length; i++) {
     if (!letters.includes(binding[i]!) || binding.indexOf(binding[i]!) !== i) return undefined;
@@ -86,6 +105,17 @@ export function parseBinding(
   return { binding, queueMode };
 }
 
+/**
+ * Which names mean something. To a Resource Directory `b` or `Q` is an attribute like any other, stored as it is
+ * (RFC 9176 §5); `pid` came with LwM2M 1.2. `Q` came with 1.1, but a device of 1.0 that sends it sleeps all the same.
+ */
+function parametersOf(dialect: Dialect, version: EnablerVersion | undefined): ReadonlySet<string> {
+  if (dialect === 'rd') return rdParameters;
+  const hasProfiles = dialect === 'lwm2m' && version !== undefined && isAtLeast(version, [1, 2]);
+  return hasProfiles ? profileParameters : deviceParameters;
+}
+
 export const maxLifetime = 2 ** 32 - 1;
-const known = new Set(['ep', 'd', 'lt', 'lwm2m', 'b', 'Q', 'sms', 'pid', 'base', 'et']);
-const needValue = ['ep', 'd', 'lt', 'lwm2m', 'b', 'sms', 'pid', 'base', 'et'];
+const rdParameters: ReadonlySet<string> = new Set(['ep', 'd', 'lt', 'base', 'et']);
+const deviceParameters: ReadonlySet<string> = new Set([...rdParameters, 'lwm2m', 'b', 'Q', 'sms']);
+const profileParameters: ReadonlySet<string> = new Set([...deviceParameters, 'pid']);

@@ -25,7 +25,10 @@ export function readRegistrationMap(payload: Bytes): RegistrationMap | Refusal {
     const error = validate.errors?.[0];
     return refusal('bad-map', `${error?.instancePath} ${error?.message}`);
   }
-  return named as unknown as RegistrationMap;
+  const map = named as unknown as RegistrationMap;
+  // What the schema cannot say: the same object in two entries.
+  const ids = map.obj?.map(({ id }) => id) ?? [];
+  return new Set(ids).size === ids.length ? map : refusal('bad-map', '/obj has an object twice');
 }
 
 /** The integer keys of the map, with the text keys that they stand for. */
@@ -74,8 +77,11 @@ export const linkKeys: ReadonlyMap<number, string> = new Map([
   [13, 'obs'],
 ]);
 
-/** Whether a field is somebody's own: stored and shown, not interpreted. */
-export function isPrivateField(name: string): boolean {
+/**
+ * Whether a field is stored and shown as it is: somebody's own (negative, or `x-…`), or a later version's, which gives
+ * its fields even keys where it does no harm not to understand them.
+ */
+export function isOpenField(name: string): boolean {
   return name.startsWith('x-') || /^-?\d+$/.test(name);
 }
 
@@ -84,24 +90,17 @@ function nameFields(map: ReadonlyMap<unknown, unknown>): Record<string, unknown>
   const named: Record<string, unknown> = Object.create(null);
   const compact = map.has(0);
   for (const [key, value] of map) {
-    const name = compact ? compactName(key) : verboseName(key);
-    if (name === undefined) return undefined;
-    named[name] = isPrivateField(name) ? plain(value) : (fieldForms[name]?.(value) ?? bytesAsHex(value));
+    const name = openName(key) ?? (compact ? mapKeys.get(key as number) : textKeys.has(key as string) && key);
+    if (typeof name !== 'string') return undefined;
+    named[name] = isOpenField(name) ? plain(value) : (fieldForms[name]?.(value) ?? bytesAsHex(value));
   }
   return named;
 }
 
-function compactName(key: unknown): string | undefined {
-  if (typeof key !== 'number') return undefined;
-  const name = mapKeys.get(key);
-  if (name !== undefined) return name;
-  // Private keys are negative; an unknown even key is of a later version and harmless; an odd one had to be understood.
-  return key < 0 || key % 2 === 0 ? String(key) : undefined;
-}
-
-function verboseName(key: unknown): string | undefined {
-  if (typeof key !== 'string') return undefined;
-  return textKeys.has(key) || (key.startsWith('x-') && key.length > 2) ? key : undefined;
+function openName(key: unknown): string | undefined {
+  if (typeof key === 'string') return privateName.test(key) ? key : undefined;
+  // An odd key that we do not know had to be understood.
+  return typeof key === 'number' && (key < 0 || (key > lastKey && key % 2 === 0)) ? String(key) : undefined;
 }
 
 /** How a field is brought into its normal form. What has another form than expected passes, for the schema to refuse. */
@@ -118,7 +117,9 @@ function version(value: unknown): unknown {
 }
 
 function metadata(value: unknown): unknown {
-  return renamed(value, key => (typeof key === 'number' ? (metadataKeys.get(key) ?? String(key)) : key));
+  return renamed(value, key =>
+    typeof key !== 'number' ? key : key < 0 ? String(key) : (metadataKeys.get(key) ?? undefined),
+  );
 }
 
 function links(value: unknown): unknown {
@@ -126,23 +127,23 @@ function links(value: unknown): unknown {
   return value.map(link => renamed(link, key => (typeof key === 'number' ? linkKeys.get(key) : key)));
 }
 
-/** `[id, version, instances]` each, or a map from id to `{ v, i }`. */
+/** An id alone (its instance 0, in the default version), `[id, version, instances]`, or a map from id to `{ v, i }`. */
 function objects(value: unknown): unknown {
   if (Array.isArray(value)) {
     return value.map(entry => {
+      if (typeof entry === 'number') return { id: entry, i: [0] };
       if (!Array.isArray(entry) || entry.length !== 3) return entry;
       const [id, v, i] = entry;
-      return v === null ? { id, i } : { id, v, i };
+      return v === null ? { id, i } : { id, v: version(v), i };
     });
   }
   if (!(value instanceof Map)) return value;
   return [...value].map(([key, entry]) => {
-    const fields = entry instanceof Map ? entry : new Map();
-    const v = version(fields.get('v'));
-    const id = /^\d{1,5}$/.test(String(key)) ? Number(key) : key;
-    const known = [...fields.keys()].every(name => name === 'v' || name === 'i');
-    const object = { id: known ? id : undefined, i: fields.get('i') ?? [] };
-    return v === undefined ? object : { ...object, v };
+    const fields = renamed(entry, name => name);
+    const id = /^(0|[1-9]\d{0,4})$/.test(String(key)) ? Number(key) : key;
+    if (typeof fields !== 'object' || fields === null) return fields;
+    const { v, i = [], ...others } = fields as Record<string, unknown>;
+    return { ...others, id, i, ...(v === undefined ? {} : { v: version(v) }) };
   });
 }
 
@@ -152,19 +153,21 @@ function observations(value: unknown): unknown {
   return value.map(entry => {
     if (!Array.isArray(entry)) return renamed(entry, key => key);
     const [path, pmin, pmax, more] = entry;
-    const p = Array.isArray(path) ? `/${path.join('/')}` : path;
+    const isList = Array.isArray(path) && path.every(id => Number.isInteger(id));
+    const p = isList ? `/${path.join('/')}` : path;
     const surplus = more === undefined ? {} : { more };
     return { p, ...(pmin === undefined ? {} : { pmin }), ...(pmax === undefined ? {} : { pmax }), ...surplus };
   });
 }
 
+/** A map with the names of its keys; `null`, which no schema allows, if one has none or two have the same. */
 function renamed(value: unknown, name: (key: unknown) => unknown): unknown {
   if (!(value instanceof Map)) return value;
   const object: Record<string, unknown> = Object.create(null);
   for (const [key, entry] of value) {
     const known = name(key);
-    // A key that has no name gets one that no schema allows.
-    object[typeof known === 'string' ? known : '?'] = entry;
+    if (typeof known !== 'string' || known in object) return null;
+    object[known] = entry;
   }
   return object;
 }
@@ -173,15 +176,17 @@ function bytesAsHex(value: unknown): unknown {
   return value instanceof Uint8Array ? toHex(value) : value;
 }
 
-/** A private value as JSON can show it; byte strings as CBOR's diagnostic notation has them (RFC 8949 §8). */
+/** A private value as JSON can show it; what JSON lacks stands in CBOR's diagnostic notation (RFC 8949 §8). */
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return `h'${toHex(value)}'`;
   if (Array.isArray(value)) return value.map(plain);
   if (value instanceof Map) return Object.fromEntries([...value].map(([key, entry]) => [String(key), plain(entry)]));
-  return value;
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
 }
 
 const textKeys = new Set(mapKeys.values());
+const lastKey = Math.max(...mapKeys.keys());
+const privateName = /^x-./;
 const decoder = new Decoder({ mapsAsObjects: false, useRecords: false, int64AsType: 'number' } as object);
 // A version is a tuple in draft-07, which ajv's strict mode wants to be closed; it is.
 const validate = new Ajv({ strict: true, allowUnionTypes: true, allErrors: false }).compile(schema);
