@@ -1,7 +1,10 @@
 import type { Brand } from '../base/brand.ts';
 import { utf8 } from '../base/bytes.ts';
 
-/** An endpoint name: 1 to 63 bytes of UTF-8 without control characters (RFC 9176 §5; LwM2M Core 1.2 §6.2.1). */
+/**
+ * An endpoint name: 1 to 63 bytes of UTF-8 without control characters (RFC 9176 §5; LwM2M Core 1.2 §6.2.1). Nor has it
+ * angle brackets: no device needs them, and whoever prints a name into link-format or HTML without care is safe.
+ */
 export type EndpointName = Brand<string, 'EndpointName'>;
 
 /** A sector (RFC 9176 §5, `d`): same form as an endpoint name. Absent means the default sector. */
@@ -27,6 +30,6 @@ export function parseSector(text: string): Sector | undefined {
 }
 
 function isName(text: string): boolean {
-  if (text.length === 0 || text.length > maxNameBytes || /[\p{Control}\p{Surrogate}]/u.test(text)) return false;
+  if (text.length === 0 || text.length > maxNameBytes || /[\p{Control}\p{Surrogate}<>]/u.test(text)) return false;
   return utf8(text).length <= maxNameBytes;
 }

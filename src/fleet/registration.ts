@@ -274,9 +274,13 @@ export function outOfOrder(record: DeviceRecord | undefined, contact: Contact): 
   return refusal('out-of-order');
 }
 
-/** Who may change a registration: the credential that made it; one that nobody proved, whoever is where it came from. */
+/**
+ * Who may change a registration: the credential that made it; one that nobody proved, whoever is at the address it came
+ * from. The port may be another: network address translation changes it while a device sleeps.
+ */
 export function mayChange(registration: Registration, contact: Contact): boolean {
-  return registration.owner === ownerOf(contact.principal);
+  if (registration.owner !== ownerOf(contact.principal)) return false;
+  return registration.owner !== undefined || registration.address === contact.address;
 }
 
 function change(

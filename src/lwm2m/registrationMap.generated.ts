@@ -18,6 +18,7 @@ export type Id = number;
  * @maxItems 2
  */
 export type Version1 = [number, number];
+export type Path = string;
 export type Seconds = number;
 
 /**
@@ -100,7 +101,7 @@ export interface RegistrationMap {
    * @maxItems 64
    */
   obs?: {
-    p: string;
+    p: Path;
     pmin?: Seconds;
     pmax?: Seconds;
   }[];
@@ -195,7 +196,7 @@ export interface RegistrationMap {
         i: Id[];
       }[]
     | {
-        p: string;
+        p: Path;
         pmin?: Seconds;
         pmax?: Seconds;
       }[]

@@ -28,6 +28,8 @@ export interface ServerOptions {
   readonly insecureCoap: boolean;
   /** A directory of profiles, read at the start. */
   readonly profiles: string | undefined;
+  /** Refuses LwM2M requests with parameters that LwM2M does not know. */
+  readonly strictParameters: boolean;
   /** Forgets all DTLS sessions first: needed where the directory was copied or restored. */
   readonly dropSessions: boolean;
   readonly log: Logger;
@@ -44,7 +46,7 @@ export interface RunningServer {
 
 /** Puts the parts together and opens the sockets last, when everything behind them is ready. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { log } = options;
+  const { log, insecureCoap, strictParameters } = options;
   const { environment, keyring } = await openDataDirectory(options.data, true);
   const lock = await DirectoryLock.take(options.data);
   if (options.dropSessions) await environment.sessions.clearAsync();
@@ -59,7 +61,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const { outages, firstPeer } = await store.started(now.wall);
   const ids = new RegistrationIds(new BlockPermutation(keyring.registrationIds));
   if (options.profiles !== undefined) await syncProfiles(environment, options.profiles, now.wall);
-  const service = new Service({ ids, insecureCoap: options.insecureCoap, outages, profiles: profileSet(environment) });
+  const profiles = profileSet(environment);
+  const service = new Service({ ids, insecureCoap, strictParameters, outages, profiles });
   const random = new SystemRandom();
   const seed = () => Math.floor(random.fraction() * 2 ** 32);
   const report = createReport(log);

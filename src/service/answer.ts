@@ -12,10 +12,15 @@ export interface Answer {
   readonly sentence: string;
 }
 
+/** `docs/answers.md` is this table, and a test keeps both alike. */
 export const answers = {
   'bad-query': {
     code: ResponseCode.BadRequest,
     sentence: 'A query parameter stands there twice, or without its value.',
+  },
+  'unknown-parameter': {
+    code: ResponseCode.BadRequest,
+    sentence: 'A query parameter is none of LwM2M, and the server was started with --strict-parameters.',
   },
   'bad-lifetime': {
     code: ResponseCode.BadRequest,
@@ -30,10 +35,17 @@ export const answers = {
     code: ResponseCode.PreconditionFailed,
     sentence: 'The LwM2M version is none of 1.0, 1.1 and 1.2. Clients step down on this code only.',
   },
-  'unknown-profile-id': { code: ResponseCode.Conflict, sentence: 'No object list is known under this profile id.' },
+  'unknown-profile-id': {
+    code: ResponseCode.Conflict,
+    sentence: 'There is no object list, and none is known under this profile id: send the list.',
+  },
   'content-format': {
     code: ResponseCode.UnsupportedContentFormat,
     sentence: 'The payload is neither link-format (40) nor our CBOR map (60).',
+  },
+  'not-acceptable': {
+    code: ResponseCode.NotAcceptable,
+    sentence: 'Accept names a format other than CBOR (60), and a registration is answered in no other.',
   },
   'bad-links': { code: ResponseCode.BadRequest, sentence: 'The payload is no well-formed link-format.' },
   'bad-cbor': {
@@ -46,17 +58,18 @@ export const answers = {
     code: ResponseCode.BadRequest,
     sentence: 'The same field has one value in the query and another one in the map.',
   },
+  'payload-not-expected': { code: ResponseCode.BadRequest, sentence: 'A removal has a payload.' },
   'update-of-identity': {
     code: ResponseCode.BadRequest,
-    sentence: 'An update names an endpoint, a sector or a version: these change by registering again.',
+    sentence: 'An update names another endpoint, sector or version: these change by registering again.',
   },
   'bad-endpoint-name': {
     code: ResponseCode.BadRequest,
-    sentence: 'The endpoint name or the sector is empty, longer than 63 bytes, or has control characters.',
+    sentence: 'The endpoint name or the sector is empty, longer than 63 bytes, or has control characters, < or >.',
   },
   'missing-endpoint-name': {
     code: ResponseCode.BadRequest,
-    sentence: 'No endpoint name, and no credential that would say it.',
+    sentence: 'No endpoint name: LwM2M 1.0 must send one, and so must a device whose credential does not say it.',
   },
   'foreign-endpoint-name': {
     code: ResponseCode.Forbidden,
@@ -84,7 +97,7 @@ export const answers = {
   'not-the-owner': {
     code: ResponseCode.Forbidden,
     lwm2mCode: ResponseCode.NotFound,
-    sentence: 'The registration was made with another credential.',
+    sentence: 'The registration was made with another credential, or without one from another address.',
   },
   'out-of-order': {
     code: ResponseCode.Unauthorized,

@@ -1,10 +1,11 @@
-import { Encoder } from 'cbor-x';
+import type { Bytes } from '../base/bytes.ts';
 import type { WallTime } from '../base/time.ts';
-import { Method, ResponseCode } from '../coap/codec/code.ts';
+import { ResponseCode } from '../coap/codec/code.ts';
 import { ContentFormats } from '../coap/codec/contentFormat.ts';
-import { type Reply, type Request, reply } from '../coap/codec/message.ts';
+import { type Request, reply } from '../coap/codec/message.ts';
 import { Accept, ContentFormat, LocationPath, Options, UriQuery } from '../coap/codec/option.ts';
-import type { DeviceRecord, Registration } from '../fleet/device.ts';
+import { decodeDescription } from '../fleet/description.ts';
+import type { DeviceRecord, LastExchange, Registration } from '../fleet/device.ts';
 import { type EndpointName, parseEndpointName, parseSector, type Row, type Sector } from '../fleet/names.ts';
 import {
   type Contact,
@@ -23,6 +24,8 @@ import type { RegistrationIds } from '../fleet/registrationId.ts';
 import { emptyCommit } from '../fleet/store.ts';
 import { parseRegister, parseUpdate, type RawRegistration } from '../lwm2m/parse.ts';
 import { isRefusal, type Refusal, refusal } from '../lwm2m/refusal.ts';
+import type { Registered } from '../lwm2m/registerRules.ts';
+import { writeRegistrationReply } from '../lwm2m/registrationReply.ts';
 import type { Dialect, RegistrationRequest } from '../lwm2m/registrationRequest.ts';
 import { answerTo } from './answer.ts';
 import type { Outcome, RequestContext } from './outcome.ts';
@@ -42,9 +45,9 @@ export class RegistrationInterface {
 
   register(request: Request, context: RequestContext): Outcome {
     if (!this.#mayRegister(context)) return refused(refusal('registration-needs-dtls'), undefined);
-    const accept = request.options.get(Accept);
-    if (accept !== undefined && accept !== ContentFormats.cbor) return plainReply(ResponseCode.NotAcceptable);
-    const parsed = parseRegister(rawOf(request));
+    const parsed = isAcceptable(request)
+      ? parseRegister(rawOf(request), this.#options.strictParameters)
+      : refusal('not-acceptable');
     if (isRefusal(parsed)) return refused(parsed, dialectOf(request));
     const contact = contactOf(request, context);
     const place = this.#placeOf(parsed, contact, context);
@@ -54,27 +57,30 @@ export class RegistrationInterface {
     const observed = record?.registration === undefined ? [] : context.view.observations(row);
     const decided = register(this.#rules, contact, parsed, name, sector, row, record, observed);
     if (isRefusal(decided)) return this.#refused(decided, parsed.dialect, context, row, name, sector);
-    return this.#created(decided, accept === ContentFormats.cbor, context.now.wall);
+    return this.#done(request, 'created', decided);
   }
 
   update(request: Request, context: RequestContext, id: string): Outcome {
-    const found = this.#find(request, context, id, Method.POST);
-    if ('kind' in found) return found;
+    const found = this.#find(request, context, id);
+    if (found.kind !== 'found') return found;
     const { record, contact } = found;
-    const { dialect, version } = record.registration;
-    const parsed = parseUpdate(rawOf(request), dialect, version);
+    const { dialect } = record.registration;
+    const parsed = isAcceptable(request)
+      ? parseUpdate(rawOf(request), registeredOf(record), this.#options.strictParameters)
+      : refusal('not-acceptable');
     if (isRefusal(parsed)) return refused(parsed, dialect);
     const observed = parsed.description === undefined ? [] : context.view.observations(record.row);
     const decided = update(this.#rules, contact, parsed, record, observed);
     if (isRefusal(decided)) return this.#refused(decided, dialect, context, record.row, record.name, record.sector);
-    return { kind: 'commit', commit: decided.commit, reply: reply(ResponseCode.Changed) };
+    return this.#done(request, 'changed', decided);
   }
 
   deregister(request: Request, context: RequestContext, id: string): Outcome {
-    const found = this.#find(request, context, id, Method.DELETE);
-    if ('kind' in found) return found;
-    const { commit } = deregister(this.#rules, found.contact, found.record);
-    return { kind: 'commit', commit, reply: reply(ResponseCode.Deleted) };
+    const found = this.#find(request, context, id);
+    if (found.kind !== 'found') return found;
+    const { record, contact } = found;
+    if (request.payload.length > 0) return refused(refusal('payload-not-expected'), record.registration.dialect);
+    return this.#done(request, 'deleted', deregister(this.#rules, contact, record));
   }
 
   #mayRegister({ principal }: RequestContext): boolean {
@@ -108,24 +114,26 @@ export class RegistrationInterface {
   }
 
   /** The registration at a location, if it is there and this peer may change it; else the answer. */
-  #find(request: Request, context: RequestContext, id: string, method: number): Found | Outcome {
+  #find(request: Request, context: RequestContext, id: string): Found | Outcome {
     const place = this.#options.ids.read(id);
     const record = place === undefined ? undefined : context.view.device(place.row);
     const contact = contactOf(request, context);
     const repeated = repeatedExchange(record, contact);
-    if (repeated !== undefined) return this.#repeated(repeated);
+    if (repeated !== undefined) return this.#done(request, repeated.answer, repeated);
     const registration = record?.registration;
     if (record === undefined || record.generation !== place!.generation || registration === undefined) {
       return refused(refusal('unknown-registration'), undefined);
     }
+    const { dialect } = registration;
     if (!this.#isAlive(registration, contact.wall)) {
-      return refused(refusal('unknown-registration', 'lifetime and grace are over'), registration.dialect);
+      return refused(refusal('unknown-registration', 'lifetime and grace are over'), dialect);
     }
-    if (!mayChange(registration, contact)) return refused(refusal('not-the-owner'), registration.dialect);
+    // A name that was given a credential after it had registered on plain CoAP belongs to the credential.
+    const isClaimed = registration.owner === undefined && context.view.nameHasCredential(record.name, record.sector);
+    if (isClaimed || !mayChange(registration, contact)) return refused(refusal('not-the-owner'), dialect);
     const late = outOfOrder(record, contact);
-    if (late !== undefined) return refused(late, registration.dialect);
-    if (method === Method.DELETE && request.payload.length > 0) return plainReply(ResponseCode.BadRequest);
-    return { record: { ...record, registration }, contact };
+    if (late !== undefined) return refused(late, dialect);
+    return { kind: 'found', record: { ...record, registration }, contact };
   }
 
   /** What a profile refuses stands in the device's history; the peer hears of it when it does. */
@@ -148,20 +156,20 @@ export class RegistrationInterface {
     return ends === undefined || wall < ends;
   }
 
-  #created(decided: Decision | Repeated, wantsBody: boolean, wall: WallTime): Outcome {
+  /** Made from the record alone, so that a request that comes again hears the same again. */
+  #done(request: Request, answer: LastExchange['answer'], decided: Decision | Repeated): Outcome {
     const { row, generation, registration } = decided.record;
-    let created: Reply = reply(
-      ResponseCode.Created,
-      Options.empty.with(LocationPath, 'rd').with(LocationPath, this.#options.ids.of(row, generation)),
-    );
-    if (wantsBody && registration !== undefined) created = withBody(created, registration, wall);
-    if (decided.kind === 'repeated') return { kind: 'reply', reply: created };
-    return { kind: 'commit', commit: decided.commit, reply: created };
-  }
-
-  #repeated(repeated: Repeated): Outcome {
-    if (repeated.answer === 'created') return this.#created(repeated, false, 0 as WallTime);
-    return plainReply(repeated.answer === 'changed' ? ResponseCode.Changed : ResponseCode.Deleted);
+    let options = Options.empty;
+    if (answer === 'created') {
+      options = options.with(LocationPath, 'rd').with(LocationPath, this.#options.ids.of(row, generation));
+    }
+    const wantsBody = request.options.get(Accept) === ContentFormats.cbor && registration !== undefined;
+    const done = wantsBody
+      ? reply(codes[answer], options.with(ContentFormat, ContentFormats.cbor), bodyOf(registration))
+      : reply(codes[answer], options);
+    return decided.kind === 'repeated'
+      ? { kind: 'reply', reply: done }
+      : { kind: 'commit', commit: decided.commit, reply: done };
   }
 }
 
@@ -169,6 +177,8 @@ export interface RdOptions {
   readonly ids: RegistrationIds;
   /** Whether devices may register on plain CoAP. Names with a credential never can. */
   readonly insecureCoap: boolean;
+  /** Whether LwM2M requests with parameters that the specification does not know are refused instead of stored. */
+  readonly strictParameters: boolean;
 }
 
 interface Place {
@@ -179,29 +189,31 @@ interface Place {
 }
 
 interface Found {
+  readonly kind: 'found';
   readonly record: DeviceRecord & { readonly registration: Registration };
   readonly contact: Contact;
 }
 
-/** For a client that accepts CBOR: the granted lifetime (2) and our time in seconds since 1970 (3). */
-function withBody(created: Reply, registration: Registration, wall: WallTime): Reply {
-  const body = encoder.encode(
-    new Map([
-      [0, 1],
-      [2, registration.lifetime],
-      [3, Math.floor(wall / 1000)],
-    ]),
-  );
-  const options = created.options.with(ContentFormat, ContentFormats.cbor);
-  return { ...created, options, payload: new Uint8Array(body.buffer, body.byteOffset, body.length).slice() };
+/** For a client that accepts CBOR. */
+function bodyOf({ lifetime, lastContact, queueMode, description }: Registration): Bytes {
+  const awake = queueMode ? (decodeDescription(description).awake ?? defaultAwake) : undefined;
+  const time = Math.floor(lastContact / 1000);
+  return writeRegistrationReply({ lifetime, time, ...(awake === undefined ? {} : { awake }) });
 }
 
 function refused(why: Refusal, dialect: Dialect | undefined): Outcome {
   return { kind: 'reply', reply: answerTo(why, dialect), refusal: why };
 }
 
-function plainReply(code: number): Outcome {
-  return { kind: 'reply', reply: reply(code) };
+/** An answer is CBOR or has no body (RFC 7252 §5.10.4). */
+function isAcceptable(request: Request): boolean {
+  const accept = request.options.get(Accept);
+  return accept === undefined || accept === ContentFormats.cbor;
+}
+
+function registeredOf({ name, sector, registration }: DeviceRecord & { registration: Registration }): Registered {
+  const { dialect, version, description } = registration;
+  return { dialect, version, name, sector, root: () => decodeDescription(description).root };
 }
 
 /** The dialect of a registration that could not be read, as far as its answer depends on it. */
@@ -232,4 +244,6 @@ function contactOf(request: Request, context: RequestContext): Contact {
   };
 }
 
-const encoder = new Encoder({ mapsAsObjects: false, useRecords: false });
+const codes = { created: ResponseCode.Created, changed: ResponseCode.Changed, deleted: ResponseCode.Deleted } as const;
+/** MAX_TRANSMIT_WAIT, in seconds: what a device in queue mode listens if it says nothing else (LwM2M Core 1.2 §6.5). */
+const defaultAwake = 93;

@@ -35,7 +35,8 @@ export class Service {
       },
       registrationId: (row, generation) => ids.of(row, generation),
     };
-    this.#rd = new RegistrationInterface({ ids, insecureCoap: options.insecureCoap }, this.rules);
+    const { insecureCoap, strictParameters = false } = options;
+    this.#rd = new RegistrationInterface({ ids, insecureCoap, strictParameters }, this.rules);
   }
 
   /** The operator changed the profiles: they count from the next registration on. */
@@ -97,6 +98,8 @@ export class Service {
 export interface ServiceOptions {
   readonly ids: RegistrationIds;
   readonly insecureCoap: boolean;
+  /** Refuses LwM2M requests with parameters that the specification does not know; by default they are stored. */
+  readonly strictParameters?: boolean;
   /** For how long after its lifetime an update revives a registration; 93 s by default. */
   readonly grace?: Milliseconds;
   readonly outages?: readonly Outage[];

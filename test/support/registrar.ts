@@ -1,0 +1,150 @@
+import { type Bytes, noBytes, utf8 } from '../../src/base/bytes.ts';
+import type { Peer } from '../../src/base/peer.ts';
+import type { Instant, WallTime } from '../../src/base/time.ts';
+import { codeText, Method } from '../../src/coap/codec/code.ts';
+import type { Reply, Request } from '../../src/coap/codec/message.ts';
+import { Accept, ContentFormat, LocationPath, Options, UriPath, UriQuery } from '../../src/coap/codec/option.ts';
+import type { Credential } from '../../src/fleet/credential.ts';
+import { type DeviceView, deviceView } from '../../src/fleet/deviceView.ts';
+import type { StoredEvent } from '../../src/fleet/event.ts';
+import type { EndpointName } from '../../src/fleet/names.ts';
+import { RegistrationIds } from '../../src/fleet/registrationId.ts';
+import type { Commit } from '../../src/fleet/store.ts';
+import { Service, type ServiceOptions } from '../../src/service/service.ts';
+import { MemoryAdmin } from './memoryAdmin.ts';
+import { MemoryDisk } from './memoryDisk.ts';
+import { MemoryStore, promptBehaviour } from './memoryStore.ts';
+
+/** Who asks, and from where. The default is a device on plain CoAP. */
+export interface Caller {
+  /** The endpoint name that the credential stands for, and which of its credentials it is. */
+  readonly psk?: string;
+  readonly key?: number;
+  readonly association?: number;
+  /** Of the DTLS record; counts up by itself. */
+  readonly sequence?: number;
+  readonly address?: string;
+  readonly port?: number;
+  /** Counts up by itself: give an earlier one to repeat a request. */
+  readonly messageId?: number;
+}
+
+export interface Message {
+  readonly query?: string;
+  readonly contentFormat?: number;
+  readonly payload?: string | Bytes;
+  readonly accept?: number;
+}
+
+/**
+ * The service with a store in memory in which everything is durable at once: what a request is answered, and what the
+ * registry then holds. `now` is the wall clock; turn it by hand.
+ */
+export class Registrar {
+  now = 1_700_000_000_000 as WallTime;
+  readonly service: Service;
+  readonly #disk = new MemoryDisk();
+  readonly #store = new MemoryStore(this.#disk, { ...promptBehaviour, later: (_, run) => run() });
+  readonly #admin = new MemoryAdmin(this.#disk);
+  readonly #credentials = new Map<string, Credential>();
+  #sequence = 0;
+  #messageId = 0;
+
+  constructor(options: Partial<ServiceOptions> = {}) {
+    const identity = { forward: (block: Bytes) => block.slice(), backward: (block: Bytes) => block.slice() };
+    this.service = new Service({ ids: new RegistrationIds(identity), insecureCoap: true, ...options });
+  }
+
+  register(message: Message, caller: Caller = {}): Reply {
+    return this.#ask(Method.POST, '/rd', message, caller);
+  }
+
+  update(location: string, message: Message = {}, caller: Caller = {}): Reply {
+    return this.#ask(Method.POST, location, message, caller);
+  }
+
+  deregister(location: string, caller: Caller = {}, message: Message = {}): Reply {
+    return this.#ask(Method.DELETE, location, message, caller);
+  }
+
+  /** Lets time pass, and registrations end that are over. Returns how many ended. */
+  wait(seconds: number): number {
+    this.now = (this.now + seconds * 1000) as WallTime;
+    return this.expireInBatches().reduce((sum, ended) => sum + ended, 0);
+  }
+
+  /** How many registrations ended with each commit. */
+  expireInBatches(): number[] {
+    const batches: number[] = [];
+    for (;;) {
+      const commit = this.service.expire(this.now, this.#store.view());
+      if (commit === undefined) return batches;
+      this.#commit(commit);
+      batches.push(commit.devices.length);
+    }
+  }
+
+  /** What operators see of a name; `undefined` if nobody knows it. */
+  device(name: string): DeviceView | undefined {
+    const view = this.#store.view();
+    const row = view.row(name as EndpointName, undefined);
+    const record = row && view.device(row);
+    return record && deviceView(record, this.service.rules, this.now);
+  }
+
+  /** Gives a name a credential, as `rollcall credential add` does; `key` tells several of one name apart. */
+  claim(name: string, key = 1): Credential {
+    const identity = `${name} ${key}`;
+    const known = this.#credentials.get(identity);
+    if (known !== undefined) return known;
+    const added = this.#admin.addCredential(this.now, name as EndpointName, utf8(identity), utf8('key'));
+    this.#credentials.set(identity, added);
+    return added;
+  }
+
+  get events(): StoredEvent[] {
+    return this.#store.events(1, Number.MAX_SAFE_INTEGER);
+  }
+
+  #ask(code: number, path: string, message: Message, caller: Caller): Reply {
+    const credential = caller.psk === undefined ? undefined : this.claim(caller.psk, caller.key);
+    const outcome = this.service.route(requestOf(code, path, message), {
+      now: { instant: 0 as Instant, wall: this.now },
+      view: this.#store.view(),
+      allocateRow: () => this.#store.allocateRow(),
+      principal: credential ? { kind: 'psk', row: credential.row, credential: credential.id } : { kind: 'anonymous' },
+      transport: credential ? 'coaps' : 'coap',
+      address: caller.address ?? '192.0.2.1',
+      port: caller.port ?? 5683,
+      peer: (caller.association ?? 1) as Peer,
+      messageId: caller.messageId ?? ++this.#messageId,
+      sequence: credential ? (caller.sequence ?? ++this.#sequence) : undefined,
+    });
+    if (outcome.kind === 'ask') throw new Error('the answer waits for somebody else');
+    if (outcome.kind === 'commit') this.#commit(outcome.commit);
+    return outcome.reply;
+  }
+
+  #commit(commit: Commit): void {
+    this.#store.commit(commit, result => {
+      if (result !== 'durable') throw new Error(result);
+      for (const { record } of commit.devices) this.service.stored(record);
+    });
+  }
+}
+
+/** `2.01`, as the RFC writes it. */
+export const codeOf = (reply: Reply): string => codeText(reply.code);
+
+export const locationOf = (reply: Reply): string => `/${reply.options.all(LocationPath).join('/')}`;
+
+/** A request as it stands on the wire, without the message around it. */
+function requestOf(code: number, path: string, { query = '', contentFormat, payload, accept }: Message): Request {
+  let options = Options.empty;
+  for (const segment of path.split('/').slice(1)) options = options.with(UriPath, segment);
+  if (contentFormat !== undefined) options = options.with(ContentFormat, contentFormat);
+  for (const parameter of query === '' ? [] : query.split('&')) options = options.with(UriQuery, parameter);
+  if (accept !== undefined) options = options.with(Accept, accept);
+  const bytes = payload === undefined ? noBytes : typeof payload === 'string' ? utf8(payload) : payload;
+  return { kind: 'request', type: 'CON', code, messageId: 0, token: noBytes, options, payload: bytes };
+}

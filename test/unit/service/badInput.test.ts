@@ -1,0 +1,82 @@
+import t from 'tap';
+import { codeOf, type Message, Registrar } from '../../support/registrar.ts';
+
+const objects = { contentFormat: 40, payload: '</1/0>,</3/0>' };
+
+// What a widely used server answers with 5.00, or accepts.
+t.test('bad input is refused with 4.xx, by each dialect, and leaves nothing behind', async t => {
+  const lwm2m: readonly [query: string, code: string, message?: Message][] = [
+    ['ep=', '4.00'],
+    ['ep=node&lt=abc', '4.00'],
+    ['ep=node&lt=', '4.00'],
+    ['ep=node&b=Z', '4.00'],
+    ['ep=node&lt=-5', '4.00'],
+    ['ep=node&lt=+5', '4.00'],
+    ['ep=node&lt=5.5', '4.00'],
+    ['ep=node&lt=1e3', '4.00'],
+    ['ep=node&lt=0x10', '4.00'],
+    ['ep=node&lt= 5', '4.00'],
+    ['ep=node&lt=4294967296', '4.00'],
+    ['ep=node&lt=99999999999999', '4.00'],
+    ['ep=node&ep=node', '4.00'],
+    ['ep=node&ep=other', '4.00'],
+    ['ep=no\nde', '4.00'],
+    ['ep=no\u0000de', '4.00'],
+    ['ep=no\u0085de', '4.00'],
+    ['ep=<script>alert(1)</script>', '4.00'],
+    [`ep=${'n'.repeat(64)}`, '4.00'],
+    [`ep=${'é'.repeat(32)}`, '4.00'],
+    ['ep=node&d=', '4.00'],
+    ['ep=node', '4.15', { ...objects, contentFormat: 0 }],
+    ['ep=node', '4.15', { ...objects, contentFormat: 50 }],
+    ['ep=node', '4.15', { ...objects, contentFormat: 64 }],
+    ['ep=node', '4.00', { ...objects, payload: '</1/0>,,' }],
+    ['ep=node', '4.00', { ...objects, payload: new Uint8Array([0x3c, 0xff, 0x3e]) }],
+    ['ep=node', '4.00', { ...objects, payload: Array.from({ length: 257 }, (_, i) => `</${i + 30}>`).join() }],
+  ];
+  for (const [query, code, message = objects] of lwm2m) {
+    for (const dialect of ['lwm2m=1.1&', '']) {
+      // The Resource Directory has no binding and no objects: to it these are attributes and links.
+      if (dialect === '' && (query.includes('b=Z') || String(message.payload).includes('</286>'))) continue;
+      const registrar = new Registrar();
+      t.equal(
+        codeOf(registrar.register({ query: dialect + query, ...message })),
+        code,
+        JSON.stringify(dialect + query),
+      );
+      t.strictSame(registrar.events, [], `${JSON.stringify(query)} leaves nothing behind`);
+    }
+  }
+});
+
+t.test('lt=0 is infinite where LwM2M 1.1 says so, and refused elsewhere', async t => {
+  const table: readonly [query: string, code: string][] = [
+    ['ep=node&lt=0', '4.00'],
+    ['ep=node&lwm2m=1.0&lt=0', '4.00'],
+    ['ep=node&lwm2m=1.1&lt=0', '2.01'],
+    ['ep=node&lwm2m=1.2&lt=0', '2.01'],
+  ];
+  for (const [query, code] of table) t.equal(codeOf(new Registrar().register({ query, ...objects })), code, query);
+});
+
+t.test('an endpoint name may be anything that is neither control character nor angle bracket', async t => {
+  for (const name of [
+    'urn:imei:123456789012345',
+    "O'Brien und söhne",
+    '日本',
+    'n'.repeat(63),
+    'a,b;c="d"',
+    '__proto__',
+  ]) {
+    const registrar = new Registrar();
+    t.equal(codeOf(registrar.register({ query: `lwm2m=1.1&ep=${name}`, ...objects })), '2.01', name);
+  }
+});
+
+t.test('paths and methods that are not there are 4.04 and 4.05', async t => {
+  const registrar = new Registrar();
+  for (const path of ['/rd/x', '/rd/AAAAAAAAAAA', '/rd/', '/rd/AAAAAAAAAAA/more', '/else', '/']) {
+    t.equal(codeOf(registrar.update(path)), '4.04', path);
+  }
+  t.equal(codeOf(registrar.deregister('/rd')), '4.05');
+});
