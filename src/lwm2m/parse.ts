@@ -5,7 +5,7 @@ import { namesLwm2m, readObjectLinks } from './objectLinks.ts';
 import { parseMapRegistration, parseMapUpdate } from './parseMap.ts';
 import { isRefusal, type Refusal, refusal } from './refusal.ts';
 import { type QueryParameters, queriedVersion, type RegisterQuery, readQuery, splitQuery } from './registerQuery.ts';
-import { checkRules, namesAnother, queryDescription, type Registered, unlessEmpty } from './registerRules.ts';
+import { checkRules, namesAnother, queryDescription, type RegisteredAs, unlessEmpty } from './registerRules.ts';
 import {
   type CoreLink,
   type EnablerVersion,
@@ -44,7 +44,7 @@ export function parseRegister(raw: RawRegistration, strict = false): Registratio
 }
 
 /** Reads an update of a registration. What it says of the identity again must be as it was. */
-export function parseUpdate(raw: RawRegistration, registered: Registered, strict = false): UpdateRequest | Refusal {
+export function parseUpdate(raw: RawRegistration, registered: RegisteredAs, strict = false): UpdateRequest | Refusal {
   const { dialect, version } = registered;
   const parameters = splitQuery(raw.query);
   if (isRefusal(parameters)) return parameters;

@@ -2,7 +2,7 @@ import type { Bytes } from '../base/bytes.ts';
 import { ignoredObjects } from './objectLinks.ts';
 import { isRefusal, type Refusal, refusal } from './refusal.ts';
 import { type QueryParameters, type RegisterQuery, readQuery } from './registerQuery.ts';
-import { checkRules, namesAnother, queryDescription, type Registered, unlessEmpty } from './registerRules.ts';
+import { checkRules, namesAnother, queryDescription, type RegisteredAs, unlessEmpty } from './registerRules.ts';
 import type { RegistrationMap } from './registrationMap.generated.ts';
 import { isOpenField, readRegistrationMap } from './registrationMap.ts';
 import {
@@ -40,7 +40,11 @@ export function parseMapRegistration(parameters: QueryParameters, payload: Bytes
 }
 
 /** What changed, as a map: of a registration made in any dialect. */
-export function parseMapUpdate(query: RegisterQuery, payload: Bytes, registered: Registered): UpdateRequest | Refusal {
+export function parseMapUpdate(
+  query: RegisterQuery,
+  payload: Bytes,
+  registered: RegisteredAs,
+): UpdateRequest | Refusal {
   const map = readRegistrationMap(payload);
   if (isRefusal(map)) return map;
   const merged = mergeQuery(query, map);

@@ -4,7 +4,7 @@ import type { Description, Dialect, EnablerVersion } from './registrationRequest
 import { isAtLeast, isSameVersion } from './version.ts';
 
 /** What an update has to know of the registration that it changes. */
-export interface Registered {
+export interface RegisteredAs {
   readonly dialect: Dialect;
   readonly version: EnablerVersion | undefined;
   readonly name: string;
@@ -34,7 +34,7 @@ export function checkRules(
 /** Name, sector and version change by registering again; an update may say them, if they are the same. */
 export function namesAnother(
   { endpoint, sector, version }: Pick<RegisterQuery, 'endpoint' | 'sector' | 'version'>,
-  registered: Registered,
+  registered: RegisteredAs,
 ): Refusal | undefined {
   if (endpoint !== undefined && endpoint !== registered.name) return refusal('update-of-identity', 'ep');
   if (sector !== undefined && sector !== registered.sector) return refusal('update-of-identity', 'd');

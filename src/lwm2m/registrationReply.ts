@@ -13,16 +13,16 @@ export interface RegistrationReply {
   readonly time: number;
   /** For how long after its last message we take it to listen, in seconds: only with queue mode. */
   readonly awake?: number;
-  /** Paths that the server observes. */
-  readonly observations?: readonly string[];
+  /** How many observations of the device the server makes. */
+  readonly observations: number;
 }
 
-export function writeRegistrationReply({ lifetime, time, awake, observations = [] }: RegistrationReply): Bytes {
+export function writeRegistrationReply({ lifetime, time, awake, observations }: RegistrationReply): Bytes {
   const map = new Map<number, unknown>([
     [0, 1],
     [2, lifetime],
+    [9, observations],
   ]);
-  if (observations.length > 0) map.set(9, observations);
   if (awake !== undefined) map.set(17, awake);
   map.set(20, time);
   const encoded = encoder.encode(map);
@@ -34,24 +34,14 @@ export function readRegistrationReply(bytes: Bytes): RegistrationReply | undefin
   if (scanCbor(bytes) !== undefined) return undefined;
   const map: unknown = decoder.decode(bytes);
   if (!(map instanceof Map) || map.get(0) !== 1) return undefined;
-  const [lifetime, time, awake, observations] = [map.get(2), map.get(20), map.get(17), map.get(9)];
-  if (!isCount(lifetime) || !isCount(time)) return undefined;
-  if (awake !== undefined && !isCount(awake)) return undefined;
-  if (observations !== undefined && !isPaths(observations)) return undefined;
-  return {
-    lifetime,
-    time,
-    ...(awake === undefined ? {} : { awake }),
-    ...(observations === undefined ? {} : { observations }),
-  };
+  const [lifetime, observations, awake, time] = [map.get(2), map.get(9), map.get(17), map.get(20)];
+  if (!isCount(lifetime) || !isCount(observations) || !isCount(time)) return undefined;
+  if (awake === undefined) return { lifetime, observations, time };
+  return isCount(awake) ? { lifetime, observations, awake, time } : undefined;
 }
 
 function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0;
-}
-
-function isPaths(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every(path => typeof path === 'string');
 }
 
 const encoder = new Encoder({ mapsAsObjects: false, useRecords: false });

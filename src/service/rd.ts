@@ -4,6 +4,7 @@ import { ResponseCode } from '../coap/codec/code.ts';
 import { ContentFormats } from '../coap/codec/contentFormat.ts';
 import { type Request, reply } from '../coap/codec/message.ts';
 import { Accept, ContentFormat, LocationPath, Options, UriQuery } from '../coap/codec/option.ts';
+import { decodeAllocation } from '../fleet/allocation.ts';
 import { decodeDescription } from '../fleet/description.ts';
 import type { DeviceRecord, LastExchange, Registration } from '../fleet/device.ts';
 import { type EndpointName, parseEndpointName, parseSector, type Row, type Sector } from '../fleet/names.ts';
@@ -24,7 +25,7 @@ import type { RegistrationIds } from '../fleet/registrationId.ts';
 import { emptyCommit } from '../fleet/store.ts';
 import { parseRegister, parseUpdate, type RawRegistration } from '../lwm2m/parse.ts';
 import { isRefusal, type Refusal, refusal } from '../lwm2m/refusal.ts';
-import type { Registered } from '../lwm2m/registerRules.ts';
+import type { RegisteredAs } from '../lwm2m/registerRules.ts';
 import { writeRegistrationReply } from '../lwm2m/registrationReply.ts';
 import type { Dialect, RegistrationRequest } from '../lwm2m/registrationRequest.ts';
 import { answerTo } from './answer.ts';
@@ -195,10 +196,10 @@ interface Found {
 }
 
 /** For a client that accepts CBOR. */
-function bodyOf({ lifetime, lastContact, queueMode, description }: Registration): Bytes {
-  const awake = queueMode ? (decodeDescription(description).awake ?? defaultAwake) : undefined;
+function bodyOf({ lifetime, lastContact, queueMode, allocation }: Registration): Bytes {
+  const { queue, observations } = decodeAllocation(allocation);
   const time = Math.floor(lastContact / 1000);
-  return writeRegistrationReply({ lifetime, time, ...(awake === undefined ? {} : { awake }) });
+  return writeRegistrationReply({ lifetime, time, observations, ...(queueMode ? { awake: queue.awake } : {}) });
 }
 
 function refused(why: Refusal, dialect: Dialect | undefined): Outcome {
@@ -211,7 +212,7 @@ function isAcceptable(request: Request): boolean {
   return accept === undefined || accept === ContentFormats.cbor;
 }
 
-function registeredOf({ name, sector, registration }: DeviceRecord & { registration: Registration }): Registered {
+function registeredOf({ name, sector, registration }: DeviceRecord & { registration: Registration }): RegisteredAs {
   const { dialect, version, description } = registration;
   return { dialect, version, name, sector, root: () => decodeDescription(description).root };
 }
@@ -245,5 +246,3 @@ function contactOf(request: Request, context: RequestContext): Contact {
 }
 
 const codes = { created: ResponseCode.Created, changed: ResponseCode.Changed, deleted: ResponseCode.Deleted } as const;
-/** MAX_TRANSMIT_WAIT, in seconds: what a device in queue mode listens if it says nothing else (LwM2M Core 1.2 §6.5). */
-const defaultAwake = 93;
