@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { sameBytes, utf8 } from '../base/bytes.ts';
 import { Keyring } from './keyring.ts';
 import { type Environment, openEnvironment, readMeta, writeMeta } from './lmdbEnvironment.ts';
+import { storeForm } from './lmdbForms.ts';
+import { buildIndex } from './lmdbUpgrade.ts';
 import { keyFromEnvironment, putNextKeyInPlace, readMasterKey, readNextKey } from './masterKey.ts';
 import { OperatorError } from './operatorError.ts';
 
@@ -14,11 +16,20 @@ export interface DataDirectory {
 
 /**
  * Opens a data directory, making what is missing if `create`. Throws `OperatorError` if it is not there, or if the
- * master key is not the one it was made with: with another one every device would fail its handshake.
+ * master key is not the one it was made with: with another one every device would fail its handshake. A store of an
+ * earlier version is brought up to date first, and `notice` is told.
  */
-export async function openDataDirectory(directory: string, create: boolean): Promise<DataDirectory> {
+export async function openDataDirectory(
+  directory: string,
+  create: boolean,
+  notice: (text: string) => void = toStderr,
+): Promise<DataDirectory> {
   const environment = await openEnvironment(directory, create);
   try {
+    if (readMeta(environment, 'form') !== storeForm) {
+      notice(`the store in ${directory} is of an earlier version and gets its index, once`);
+      notice(`${await buildIndex(environment, directory)} devices are indexed`);
+    }
     return { environment, keyring: await openKeyring(environment, directory) };
   } catch (error) {
     await environment.root.close();
@@ -37,6 +48,10 @@ export async function isCopy(environment: Environment, directory: string): Promi
 
 export async function settleHere(environment: Environment, directory: string): Promise<void> {
   await writeMeta(environment, 'home', await homeOf(directory));
+}
+
+function toStderr(text: string): void {
+  process.stderr.write(`rollcall: ${text}\n`);
 }
 
 async function openKeyring(environment: Environment, directory: string): Promise<Keyring> {

@@ -23,6 +23,7 @@ import {
 } from './lmdbForms.ts';
 import { mayModel, putRecord, readObservations, writeModel } from './lmdbModel.ts';
 import { takeRows } from './lmdbStore.ts';
+import { TermWrites } from './lmdbTerms.ts';
 import { OperatorError } from './operatorError.ts';
 
 /**
@@ -46,11 +47,12 @@ export class Administration {
       if (!sameBytes(readMeta(environment, 'keys') ?? noBytes, this.#keyring.wrapped)) return 'rotated';
       let sequence = lastSequence(environment);
       let nextId = readMeta(environment, 'nextCredential') ?? 1;
+      const terms = new TermWrites();
       const results = wanted.map((credential, i) => {
         const present = environment.credentials.get(credential.identity);
         if (present !== undefined)
           return this.#isSame(credential, decodeCredential(present)) ? 'unchanged' : 'identity-taken';
-        const row = this.#rowFor(credential);
+        const row = this.#rowFor(credential, terms);
         const stored: SealedCredential = {
           id: nextId++ as CredentialId,
           sealedKey: sealed[i]!,
@@ -64,6 +66,7 @@ export class Administration {
         void environment.events.put(++sequence, encodeEvent(eventOf('credential-added', wall, stored)));
         return 'added';
       });
+      terms.write(environment);
       void writeMeta(environment, 'nextCredential', nextId);
       return results as AddResult[];
     });
@@ -113,11 +116,14 @@ export class Administration {
     const environment = this.#environment;
     const written = environment.root.transaction(() => {
       const bytes = environment.devices.get(row);
-      const decision =
-        bytes === undefined ? undefined : decide(decodeRecord(row, bytes), readObservations(environment, row));
+      const before = bytes === undefined ? undefined : decodeRecord(row, bytes);
+      const decision = before && decide(before, readObservations(environment, row));
       if (decision === undefined || versionOf(bytes) + 1 !== decision.record.version) return false;
       const { commit } = decision;
       if (!mayModel(environment, commit)) return false;
+      const terms = new TermWrites();
+      terms.note(before, decision.record);
+      terms.write(environment);
       let sequence = lastSequence(environment);
       putRecord(environment, decision.record);
       writeModel(environment, commit);
@@ -157,7 +163,7 @@ export class Administration {
   }
 
   /** The row of a name; a name that is new gets one, with an empty record. */
-  #rowFor({ endpoint, sector, identity }: NewCredential): Row {
+  #rowFor({ endpoint, sector, identity }: NewCredential, terms: TermWrites): Row {
     const { names, devices } = this.#environment;
     const entry = this.#name(endpoint, sector);
     const row = entry?.row ?? (takeRows(this.#environment, 1) as Row);
@@ -174,6 +180,7 @@ export class Administration {
         lastExchange: undefined,
       };
       void devices.put(row, encodeRecord(record));
+      terms.note(undefined, record);
     }
     return row;
   }

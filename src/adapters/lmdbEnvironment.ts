@@ -18,6 +18,7 @@ export interface Environment {
   readonly sessions: Database<Bytes, number>;
   readonly observations: Database<Bytes, Bytes>;
   readonly profiles: Database<Bytes, string>;
+  readonly terms: Database<Bytes, Bytes>;
 }
 
 /** What the `meta` database holds, by key. */
@@ -61,15 +62,16 @@ export async function openEnvironment(directory: string, create: boolean): Promi
     sessions: root.openDB('sessions', { encoding: 'binary', keyEncoding: 'uint32' }),
     observations: root.openDB('observations', { encoding: 'binary', keyEncoding: 'binary' }),
     profiles: root.openDB('profiles', { encoding: 'binary' }),
+    terms: root.openDB('terms', { encoding: 'binary', keyEncoding: 'binary' }),
   };
   await chmod(join(directory, 'data.mdb'), 0o600);
   // A reader that was killed leaves a slot behind, and pages that nobody can use again.
   root.readerCheck();
   const form = readMeta(environment, 'form');
   if (form === undefined) await environment.meta.put('form', encoder.encode(storeForm));
-  else if (form !== storeForm) {
+  else if (form > storeForm || form < oldestForm) {
     throw new OperatorError(
-      `the store in ${directory} has form ${form}, and this version knows form ${storeForm} only`,
+      `the store in ${directory} has form ${form}, and this version knows forms ${oldestForm} to ${storeForm} only`,
     );
   }
   return environment;
@@ -98,5 +100,7 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
+/** Stores of this form and later ones are brought to the newest, see `lmdbUpgrade`. */
+const oldestForm = 1;
 const encoder = new Encoder({ useRecords: false });
 const decoder = new Decoder({ useRecords: false });

@@ -19,15 +19,27 @@ import type { Dialect } from '../lwm2m/registrationRequest.ts';
  * | `devices` | row, 32 bits | the record, `encodeRecord` |
  * | `credentials` | PSK identity | CBOR: the credential, its key sealed |
  * | `events` | sequence number | CBOR: `encodeEvent` |
+ * | `terms` | chunk of rows, 24 bits; term | the rows of the chunk that have the term, see `rowSet` |
+ * | `terms` | chunk of rows, 24 bits; `#` and a hexadecimal digit | hashes of terms that few share, see `hashBuckets` |
  * | `sessions` | credential id, 32 bits | the DTLS session, see `lmdbSessions` |
  * | `observations` | row, 32 bits; number, 16 bits | CBOR: `encodeObservation` |
  * | `profiles` | name | CBOR: its text, and where it came from |
  */
-export const storeForm = 1;
+export const storeForm = 2;
 
 /** Neither part can hold the NUL between them: control characters are no part of a name. */
 export function nameKey(name: EndpointName, sector: Sector | undefined): Bytes {
   return utf8(`${sector ?? ''}\0${name}`);
+}
+
+export function termKey(chunk: number, term: string): Bytes {
+  const text = utf8(term);
+  const key = new Uint8Array(3 + text.length);
+  key[0] = chunk >>> 16;
+  key[1] = chunk >>> 8;
+  key[2] = chunk;
+  key.set(text, 3);
+  return key;
 }
 
 /**

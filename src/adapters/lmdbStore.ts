@@ -7,7 +7,7 @@ import type { EndpointName, Row, Sector } from '../fleet/names.ts';
 import type { Observation } from '../fleet/observation.ts';
 import { type Outage, outagesAtStart } from '../fleet/outage.ts';
 import type { SessionRow } from '../fleet/session.ts';
-import type { Commit, CommitResult, Store, View } from '../fleet/store.ts';
+import type { Commit, CommitResult, FoundPage, Selection, Store, View } from '../fleet/store.ts';
 import type { Keyring } from './keyring.ts';
 import { type Environment, lastSequence, readMeta, writeMeta } from './lmdbEnvironment.ts';
 import {
@@ -20,9 +20,9 @@ import {
   nameKey,
   versionOf,
 } from './lmdbForms.ts';
-
 import { mayModel, putRecord, readObservations, writeModel } from './lmdbModel.ts';
 import { maySession, type PreparedSession, prepareSession, readSessions, writeSession } from './lmdbSessions.ts';
+import { findDevices, TermWrites } from './lmdbTerms.ts';
 
 /**
  * The registry in LMDB. Reads are synchronous, from one snapshot for each turn, with our own changes under way laid
@@ -112,6 +112,11 @@ export class LmdbStore implements Store {
   devices(from: Row, limit: number): DeviceRecord[] {
     this.#environment.root.resetReadTxn();
     return readDevices(this.#environment, from, limit);
+  }
+
+  find(selection: Selection, from: Row, limit: number): FoundPage {
+    this.#environment.root.resetReadTxn();
+    return findDevices(this.#environment, selection, from, limit);
   }
 
   events(from: number, limit: number): StoredEvent[] {
@@ -219,12 +224,14 @@ export class LmdbStore implements Store {
     const { names, events } = this.#environment;
     let sequence = lastSequence(this.#environment);
     const first = sequence + 1;
+    const terms = new TermWrites();
     for (const { commit, sessions } of group) {
       if (!this.#mayWrite(commit) || !sessions.every(session => maySession(this.#environment, session))) {
         results.push('conflict');
         continue;
       }
-      for (const { expected, record } of commit.devices) {
+      for (const { expected, record, before } of commit.devices) {
+        terms.note(before ?? this.#stored(record.row), record);
         if (expected === 0) {
           void names.put(nameKey(record.name, record.sector), encodeName({ row: record.row, identities: [] }));
         }
@@ -235,8 +242,14 @@ export class LmdbStore implements Store {
       for (const session of sessions) writeSession(this.#environment, session);
       results.push('durable');
     }
+    terms.write(this.#environment);
     if (sequence >= first) this.#lastOwn.push({ first, last: sequence });
     if (this.#lastOwn.length > maxOwnRanges) this.#mergeOwn();
+  }
+
+  #stored(row: Row): DeviceRecord | undefined {
+    const bytes = this.#environment.devices.get(row);
+    return bytes === undefined ? undefined : decodeRecord(row, bytes);
   }
 
   #mayWrite(commit: Commit): boolean {

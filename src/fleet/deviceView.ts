@@ -6,12 +6,14 @@ import { decodeDescription } from './description.ts';
 import type { DeviceRecord } from './device.ts';
 import { effectiveExpiry, type FleetRules } from './registration.ts';
 
+export type DeviceState = 'registered' | 'lapsed' | 'none';
+
 /** A device as operators see it, in JSON: times in ISO 8601, what is unknown left out. */
 export interface DeviceView {
   readonly endpoint: string;
   readonly sector?: string;
   /** `lapsed`: the lifetime is over, and an update can still revive it. `none`: known by its credential only. */
-  readonly state: 'registered' | 'lapsed' | 'none';
+  readonly state: DeviceState;
   readonly registrationId?: string;
   readonly dialect?: string;
   readonly lwm2m?: string;
@@ -37,7 +39,7 @@ export function deviceView(record: DeviceRecord, rules: FleetRules, now: WallTim
   const expires = effectiveExpiry(rules, r);
   return {
     ...names,
-    state: expires !== undefined && expires <= now ? 'lapsed' : 'registered',
+    state: deviceState(record, rules, now),
     registrationId: rules.registrationId(record.row, record.generation),
     dialect: r.dialect,
     ...(r.version === undefined ? {} : { lwm2m: formatVersion(r.version) }),
@@ -54,6 +56,12 @@ export function deviceView(record: DeviceRecord, rules: FleetRules, now: WallTim
     allocation: decodeAllocation(r.allocation),
     description: decodeDescription(r.description),
   };
+}
+
+export function deviceState({ registration }: DeviceRecord, rules: FleetRules, now: WallTime): DeviceState {
+  if (registration === undefined) return 'none';
+  const expires = effectiveExpiry(rules, registration);
+  return expires !== undefined && expires <= now ? 'lapsed' : 'registered';
 }
 
 function iso(time: WallTime): string {

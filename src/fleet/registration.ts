@@ -303,7 +303,7 @@ function change(
   };
   const expected = before?.version ?? 0;
   const commit: Commit = {
-    devices: [{ expected, record }],
+    devices: [{ expected, record, before }],
     events: [event],
     ...(observations.length === 0 ? {} : { observations }),
   };

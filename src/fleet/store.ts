@@ -5,6 +5,7 @@ import type { FleetEvent, StoredEvent } from './event.ts';
 import type { EndpointName, Row, Sector } from './names.ts';
 import type { Observation, ObservationChange } from './observation.ts';
 import type { SessionChange, SessionRow } from './session.ts';
+import type { TermTest } from './terms.ts';
 
 /**
  * The port to the durable registry: `adapters/lmdbStore` in the server, a memory store with crash semantics in tests.
@@ -22,6 +23,11 @@ export interface Store {
   allocateRow(): Row;
   /** Up to `limit` records from row `from` on, in order of rows: pages, so that no reader stays open. */
   devices(from: Row, limit: number): DeviceRecord[];
+  /**
+   * Up to `limit` durable records that a selection accepts, in order of rows, from row `from` on. It looks at so much and no
+   * more, to keep the loop's turn short: a page may be short, or empty, and `next` still say where to go on.
+   */
+  find(selection: Selection, from: Row, limit: number): FoundPage;
   /** All sessions, in no order; for the start. Those whose secret cannot be opened are left out. */
   sessions(): Iterable<SessionRow>;
   /** Up to `limit` events from sequence `from` on. */
@@ -49,6 +55,34 @@ export interface Commit {
   readonly observations?: readonly ObservationChange[];
 }
 
+/** Which devices are meant. */
+export interface Selection {
+  /** For the index: every device that is meant passes each of these. */
+  readonly terms: readonly TermTest[];
+  /** Has the last word: asked for every record that the terms let through. */
+  accepts(record: DeviceRecord): boolean;
+}
+
+export interface FoundPage {
+  readonly records: readonly DeviceRecord[];
+  /** Where to go on; `undefined` if there is nothing more. */
+  readonly next: Row | undefined;
+}
+
+/** A lookup without an index, for stores that have none: what `find` must be equal to. */
+export function findByScan(store: Pick<Store, 'devices'>, selection: Selection, from: Row, limit: number): FoundPage {
+  const records: DeviceRecord[] = [];
+  for (let at = from; ; ) {
+    const page = store.devices(at, scanPage);
+    for (const record of page) {
+      if (records.length === limit) return { records, next: record.row };
+      if (selection.accepts(record)) records.push(record);
+    }
+    if (page.length < scanPage) return { records, next: undefined };
+    at = (page.at(-1)!.row + 1) as Row;
+  }
+}
+
 /**
  * `record.version` must be `expected + 1`. A record of a new name (`expected` 0, and the name unknown to the view) also
  * claims the name for its row; if somebody else claimed it first, the commit is a conflict. A record without a
@@ -58,6 +92,8 @@ export interface DeviceChange {
   /** The version the decision was made on; `0` if the row was empty. */
   readonly expected: number;
   readonly record: DeviceRecord;
+  /** The record of version `expected`, if it is at hand: then the index need not read it again. */
+  readonly before?: DeviceRecord | undefined;
 }
 
 /**
@@ -67,3 +103,4 @@ export interface DeviceChange {
 export type CommitResult = 'durable' | 'conflict' | 'failed';
 
 export const emptyCommit: Commit = { devices: [], events: [] };
+const scanPage = 256;

@@ -47,7 +47,9 @@ export interface RunningServer {
 /** Puts the parts together and opens the sockets last, when everything behind them is ready. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { log, insecureCoap, strictParameters } = options;
-  const { environment, keyring } = await openDataDirectory(options.data, true);
+  const { environment, keyring } = await openDataDirectory(options.data, true, text =>
+    log.warn({ msg: 'store', text }),
+  );
   const lock = await DirectoryLock.take(options.data);
   if (options.dropSessions) await environment.sessions.clearAsync();
   else if (environment.sessions.getKeysCount({ limit: 1 }) > 0 && (await isCopy(environment, options.data))) {

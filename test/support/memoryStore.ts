@@ -7,7 +7,15 @@ import type { EndpointName, Row, Sector } from '../../src/fleet/names.ts';
 import type { Observation } from '../../src/fleet/observation.ts';
 import { type Outage, outagesAtStart } from '../../src/fleet/outage.ts';
 import type { SessionChange, SessionRow } from '../../src/fleet/session.ts';
-import type { Commit, CommitResult, Store, View } from '../../src/fleet/store.ts';
+import {
+  type Commit,
+  type CommitResult,
+  type FoundPage,
+  findByScan,
+  type Selection,
+  type Store,
+  type View,
+} from '../../src/fleet/store.ts';
 import { type MemoryDisk, nameKey } from './memoryDisk.ts';
 import { mayModel, putRecord, readObservations, writeModel } from './memoryModel.ts';
 
@@ -51,6 +59,10 @@ export class MemoryStore implements Store {
   devices(from: Row, limit: number): DeviceRecord[] {
     const found = [...this.#disk.devices.values()].filter(({ row }) => row >= from);
     return found.sort((a, b) => a.row - b.row).slice(0, limit);
+  }
+
+  find(selection: Selection, from: Row, limit: number): FoundPage {
+    return findByScan(this, selection, from, limit);
   }
 
   sessions(): Iterable<SessionRow> {

@@ -1,0 +1,194 @@
+import type { Bytes } from '../base/bytes.ts';
+import type { DeviceRecord } from '../fleet/device.ts';
+import type { Row } from '../fleet/names.ts';
+import type { FoundPage, Selection } from '../fleet/store.ts';
+import { isDistinct, overflow, type TermTest, termChanges } from '../fleet/terms.ts';
+import { bucketOf, changeBucket, findInBucket, type HashedRow, hashOf } from './hashBuckets.ts';
+import type { Environment } from './lmdbEnvironment.ts';
+import { decodeRecord, termKey } from './lmdbForms.ts';
+import { type NamedRows, namedRows } from './lmdbNames.ts';
+import { RowSet, rowsPerChunk } from './rowSet.ts';
+
+/**
+ * The index: for each chunk of 4096 rows and each term the rows of the chunk that have it. The chunk stands first in the
+ * key, so that whatever a new device brings, common words and words of its own, lands on the few pages of the newest
+ * chunk; and a lookup, which goes through the chunks in order of rows, needs neither iterator nor sorting, and can stop
+ * and go on anywhere.
+ */
+
+/** What a group of commits does to the index, gathered so that a term which all its devices have is written once. */
+export class TermWrites {
+  readonly #chunks = new Map<number, ChunkWrites>();
+
+  /** `before` is what the row held: a change of nothing that the index knows costs nothing. */
+  note(before: DeviceRecord | undefined, after: DeviceRecord): void {
+    const { removed, added } = termChanges(before, after);
+    if (removed.length === 0 && added.length === 0) return;
+    const number = Math.floor(after.row / rowsPerChunk);
+    let chunk = this.#chunks.get(number);
+    if (chunk === undefined) {
+      chunk = new ChunkWrites(number);
+      this.#chunks.set(number, chunk);
+    }
+    const offset = after.row % rowsPerChunk;
+    for (const term of removed) chunk.note(term, offset, false);
+    for (const term of added) chunk.note(term, offset, true);
+  }
+
+  /** Inside the transaction that writes the records. */
+  write(environment: Environment): void {
+    for (const chunk of this.#chunks.values()) chunk.write(environment);
+    this.#chunks.clear();
+  }
+}
+
+class ChunkWrites {
+  readonly #number: number;
+  /** The rows of each term, complemented where they lose it; in the order in which that happened. */
+  readonly #rows = new Map<string, number[]>();
+  readonly #hashed = new Map<string, HashedRow[]>();
+
+  constructor(number: number) {
+    this.#number = number;
+  }
+
+  note(term: string, offset: number, added: boolean): void {
+    if (isDistinct(term)) {
+      const hash = hashOf(term);
+      pushTo(this.#hashed, bucketOf(hash), { hash, offset, added });
+    } else {
+      pushTo(this.#rows, term, added ? offset : ~offset);
+    }
+  }
+
+  write({ terms }: Environment): void {
+    for (const [term, offsets] of this.#rows) {
+      const key = termKey(this.#number, term);
+      const stored = terms.get(key);
+      const rows = stored === undefined ? RowSet.empty() : RowSet.decode(stored);
+      for (const offset of offsets) {
+        if (offset < 0) rows.remove(~offset);
+        else rows.add(offset);
+      }
+      put(terms, key, rows.encode());
+    }
+    for (const [bucket, changes] of this.#hashed) {
+      const key = termKey(this.#number, bucket);
+      put(terms, key, changeBucket(terms.get(key), changes));
+    }
+  }
+}
+
+function put(terms: Environment['terms'], key: Bytes, value: Bytes | undefined): void {
+  if (value === undefined || value.length === 0) void terms.remove(key);
+  else void terms.put(key, value);
+}
+
+/** A page of a lookup; see `Store.find`. */
+export function findDevices(environment: Environment, selection: Selection, from: Row, limit: number): FoundPage {
+  const { devices } = environment;
+  const last = lastRow(environment);
+  const tests = selection.terms.map(test =>
+    'endpoint' in test ? (namedRows(environment, test.endpoint, test.prefix) ?? everyState) : test,
+  );
+  const records: DeviceRecord[] = [];
+  let effort = 0;
+  for (let chunk = Math.floor(from / rowsPerChunk); chunk * rowsPerChunk <= last; chunk++) {
+    const first = chunk * rowsPerChunk;
+    if (effort >= maxEffort) return { records, next: Math.max(first, from) as Row };
+    effort += effortOfChunk(tests);
+    const rows = candidates(environment, chunk, tests);
+    if (rows === undefined) continue;
+    for (const offset of rows.offsets(Math.max(0, from - first))) {
+      const row = (first + offset) as Row;
+      if (records.length === limit || effort >= maxEffort) return { records, next: row };
+      const bytes = devices.get(row);
+      effort += effortOfRecord;
+      const record = bytes === undefined ? undefined : decodeRecord(row, bytes);
+      if (record !== undefined && selection.accepts(record)) records.push(record);
+    }
+  }
+  return { records, next: undefined };
+}
+
+/** The rows of a chunk that pass all tests, as far as the index knows; `undefined` if there are none. */
+function candidates(environment: Environment, chunk: number, tests: readonly ChunkTest[]): RowSet | undefined {
+  if (tests.length === 0) return passing(environment, chunk, everyState);
+  let rows: RowSet | undefined;
+  for (const test of tests) {
+    const found = passing(environment, chunk, test);
+    if (found === undefined) return undefined;
+    rows = rows === undefined ? found : rows.and(found);
+  }
+  return rows;
+}
+
+function passing(environment: Environment, chunk: number, test: ChunkTest): RowSet | undefined {
+  const { terms } = environment;
+  if (test instanceof Map) return test.get(chunk);
+  let rows: RowSet | undefined;
+  const add = (stored: Bytes | undefined) => {
+    if (stored === undefined) return;
+    if (rows === undefined) rows = RowSet.decode(stored);
+    else rows.addStored(stored);
+  };
+  if ('any' in test) {
+    for (const term of test.any) {
+      if (!isDistinct(term)) {
+        add(terms.get(termKey(chunk, term)));
+        continue;
+      }
+      for (const offset of hashedRows(environment, chunk, term)) {
+        rows ??= RowSet.empty();
+        rows.add(offset);
+      }
+    }
+  } else if ('from' in test) {
+    const range = { start: termKey(chunk, test.from), end: termKey(chunk, test.until), limit: maxRange };
+    let found = 0;
+    for (const { value } of terms.getRange(range)) {
+      add(value);
+      found++;
+    }
+    // So many words begin like this that looking at all devices costs no more.
+    if (found === maxRange) return passing(environment, chunk, everyState);
+  }
+  add(terms.get(termKey(chunk, overflow)));
+  return rows;
+}
+
+function hashedRows({ terms }: Environment, chunk: number, term: string): number[] {
+  const hash = hashOf(term);
+  const bucket = terms.get(termKey(chunk, bucketOf(hash)));
+  return bucket === undefined ? [] : findInBucket(bucket, hash);
+}
+
+/** 0 if there is none. */
+function lastRow({ devices }: Environment): number {
+  for (const key of devices.getKeys({ reverse: true, limit: 1 })) return key;
+  return 0;
+}
+
+function effortOfChunk(tests: readonly ChunkTest[]): number {
+  let effort = 1;
+  for (const test of tests) effort += 'from' in test ? effortOfRange : 2;
+  return effort;
+}
+
+function pushTo<Value>(map: Map<string, Value[]>, key: string, value: Value): void {
+  const values = map.get(key);
+  if (values === undefined) map.set(key, [value]);
+  else values.push(value);
+}
+
+type ChunkTest = Exclude<TermTest, { endpoint: string }> | NamedRows;
+
+const everyState: ChunkTest = { any: ['state=registered', 'state=none'] };
+/** In one chunk, of the words in a range. */
+const maxRange = 512;
+/** In looks into the index, of about a microsecond: a turn of the loop takes a few milliseconds at most. */
+const maxEffort = 3000;
+/** A record is read, decoded and asked about. */
+const effortOfRecord = 6;
+/** It takes an iterator, and finds a few words. */
+const effortOfRange = 10;

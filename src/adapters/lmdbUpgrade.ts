@@ -1,0 +1,40 @@
+import type { Row } from '../fleet/names.ts';
+import { DirectoryLock } from './directoryLock.ts';
+import { type Environment, writeMeta } from './lmdbEnvironment.ts';
+import { decodeRecord, storeForm } from './lmdbForms.ts';
+import { TermWrites } from './lmdbTerms.ts';
+
+/**
+ * Brings a store of form 1, which had no index, to form 2, which has one. A server of an earlier version must not run on
+ * it meanwhile, since it would not keep the index; interrupted, it begins again with the next one that opens the store.
+ * Returns how many records there are.
+ */
+export async function buildIndex(environment: Environment, directory: string): Promise<number> {
+  const lock = await DirectoryLock.take(directory);
+  try {
+    await environment.terms.clearAsync();
+    let indexed = 0;
+    for (let from = 1; from > 0; ) {
+      from = await environment.root.transaction(() => {
+        const terms = new TermWrites();
+        let last = 0;
+        let count = 0;
+        for (const { key, value } of environment.devices.getRange({ start: from, limit: pageLength })) {
+          terms.note(undefined, decodeRecord(key as Row, value));
+          last = key;
+          count++;
+        }
+        terms.write(environment);
+        indexed += count;
+        return count < pageLength ? 0 : last + 1;
+      });
+    }
+    await writeMeta(environment, 'form', storeForm);
+    await environment.root.flushed;
+    return indexed;
+  } finally {
+    await lock.release();
+  }
+}
+
+const pageLength = 1024;
