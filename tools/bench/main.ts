@@ -1,14 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../../src/adapters/operatorError.ts';
 import { fail, printJson, printTable } from '../../src/cli/output.ts';
-import { progressBar } from '../../src/cli/progress.ts';
-import { percentile } from '../load/inFlight.ts';
-import { preload } from './preload.ts';
-import { scenarios } from './scenarios.ts';
-import { ServerProcess } from './serverProcess.ts';
+import type { Measurement } from './figures.ts';
+import { elsewhere, type Rival, rivals } from './rivals.ts';
+import { measureOurs, measureRival, type RunOptions } from './run.ts';
+import { scenarios, type Transport } from './scenarios.ts';
 
 /**
  * What one operation costs the server: CPU of all its threads as the operating system counts it, beside rates and
@@ -17,109 +13,93 @@ import { ServerProcess } from './serverProcess.ts';
 new Command('bench')
   .description('Measure what an operation costs the server, which runs in a process of its own')
   .addArgument(new Argument('<scenario>', 'what the devices do').choices(Object.keys(scenarios)))
-  .option('--operations <count>', 'how many to measure', parseCount, 20_000)
-  .option('--warm-up <count>', 'how many before that', parseCount, 3000)
+  .option('--operations <count>', 'how many to measure, in each repetition', parseCount, 20_000)
+  .option('--repetitions <count>', 'how often; figures are the medians', parseCount, 3)
+  .option('--warm-up <count>', 'how many operations before that', parseCount, 3000)
   .option('--in-flight <count>', 'how many devices at a time', parseCount, 64)
   .option('--preloaded <count>', 'how many other devices the store holds already', parseWhole, 100_000)
   .option('--peers <count>', 'on open sessions: how many devices take turns', parseCount, 100)
   .addOption(
-    new Option('--transport <transport>', 'by default coap for registration, else coaps').choices(['coap', 'coaps']),
+    new Option('--transport <transport>', 'by default the one that the scenario is about').choices(['coap', 'coaps']),
   )
-  .addOption(
-    new Option('--server <server>', 'what to measure: us, or a handler on node-coap that stores nothing')
-      .choices(['rollcall', 'node-coap'])
-      .default('rollcall'),
-  )
+  .option('--compare', 'measure the rivals that are installed here too, in the same run', false)
+  .option('--rival <url>', 'measure whoever answers at coap://HOST:PORT or coaps://HOST:PORT too', parseRival)
   .option('--json', 'print one JSON document', false)
-  .addHelpText(
-    'after',
-    `
-Examples:
-  npm run bench -- registration
-  npm run bench -- registration --server node-coap
-  npm run bench -- handshake --json
-  npm run bench -- update --peers 10000
-`,
-  )
+  .addHelpText('after', help)
   .action((scenario: string, options: BenchOptions) => bench(scenario, options).catch(fail))
   .parse();
 
-async function bench(scenario: string, options: BenchOptions): Promise<void> {
-  const transport =
-    options.transport ?? (scenario === 'registration' || options.server !== 'rollcall' ? 'coap' : 'coaps');
-  const secure = transport === 'coaps';
-  if (scenario === 'handshake' && !secure) throw new OperatorError('a handshake needs --transport coaps');
-  if (secure && options.server !== 'rollcall')
-    throw new OperatorError('node-coap has no DTLS server: use --transport coap');
-  const data = await mkdtemp(join(tmpdir(), 'rollcall-bench-'));
-  try {
-    if (options.server === 'rollcall' && options.preloaded > 0) {
-      const bar = progressBar('preloading', options.preloaded);
-      await preload(data, options.preloaded, secure, done => bar.at(done));
-      bar.end();
-    }
-    const server = await startServer(options.server, data);
-    try {
-      const figures = await measure(scenario, options, server, data, secure);
-      report({ scenario, ...figures, transport, node: process.version, cores: availableParallelism() }, options.json);
-      if (figures.failed > 0) process.exitCode = 1;
-    } finally {
-      await server.stop();
-    }
-  } finally {
-    await rm(data, { recursive: true, force: true });
+async function bench(name: string, options: BenchOptions): Promise<void> {
+  const scenario = scenarios[name]!;
+  const transport = options.transport ?? scenario.transports[0]!;
+  if (!scenario.transports.includes(transport)) {
+    throw new OperatorError(`${name} needs --transport ${scenario.transports.join(' or ')}`);
+  }
+  const others: Rival[] = [...(options.compare ? rivals(transport) : []), ...(options.rival ? [options.rival] : [])];
+  if (others.length > 0 && !scenario.comparable) throw new OperatorError(`no other server can be asked to ${name}`);
+  const ours = await measureOurs(name, transport, options);
+  const measurements: Measurement[] = [ours];
+  for (const rival of others) measurements.push(await measureRival(rival, name, transport, options));
+  if (options.json) printJson(others.length === 0 ? ours : compared(measurements));
+  else printMeasurements(measurements);
+  if (measurements.some(({ failed }) => failed > 0)) process.exitCode = 1;
+}
+
+function printMeasurements(measurements: readonly Measurement[]): void {
+  const names = [...new Set(measurements.flatMap(Object.keys))];
+  printTable(names.map(name => [name, ...measurements.map(measurement => String(measurement[name] ?? '-'))]));
+  for (const { server, loadCpuShare } of measurements) {
+    if (loadCpuShare < loadLimit) continue;
+    process.stdout.write(
+      `\nThe load generator used ${Math.round(loadCpuShare * 100)} % of a core against ${server}: the rate is its own limit, not the server's.\n`,
+    );
+  }
+  if (measurements.length > 1) {
+    process.stdout.write(
+      `\nCPU of one operation, ours to theirs: ${Object.entries(compared(measurements).cpuRatios)
+        .map(([server, ratio]) => `${ratio} of ${server}`)
+        .join(', ')}\n`,
+    );
   }
 }
 
-function startServer(server: BenchOptions['server'], data: string): Promise<ServerProcess> {
-  if (server === 'node-coap') return ServerProcess.start('./nodeCoapServer.js');
-  const listen = ['--coap', '127.0.0.1:0', '--coaps', '127.0.0.1:0', '--insecure-coap'];
-  return ServerProcess.start('../../src/cli/main.js', 'serve', '--data', data, ...listen);
+/** The first one is ours. */
+function compared(measurements: readonly Measurement[]) {
+  const [ours, ...others] = measurements;
+  const cpuRatios = Object.fromEntries(
+    others
+      .filter(({ serverCpuMicrosPerOperation }) => serverCpuMicrosPerOperation > 0)
+      .map(other => [
+        other.server,
+        Math.round((100 * ours!.serverCpuMicrosPerOperation) / other.serverCpuMicrosPerOperation) / 100,
+      ]),
+  );
+  return { cpuRatios, measurements };
 }
 
-async function measure(
-  scenario: string,
-  options: BenchOptions,
-  server: ServerProcess,
-  data: string,
-  secure: boolean,
-): Promise<Figures> {
-  const { operations, warmUp, inFlight: width, peers } = options;
-  const bar = progressBar(scenario, operations);
-  let measuring = false;
-  const prepared = await scenarios[scenario]!({
-    server,
-    data,
-    secure,
-    width,
-    peers,
-    operations: operations + warmUp,
-    progress: (done, failed) => (measuring ? bar.at(done, failed === 0 ? '' : `${failed} failed`) : undefined),
-  });
-  await prepared.run(warmUp);
-  measuring = true;
-  const before = server.cpuMicros();
-  const result = await prepared.run(operations);
-  const cpu = server.cpuMicros() - before;
-  bar.end();
-  const rssBytes = server.rssBytes();
-  await prepared.end();
-  for (const [reason, count] of result.failures) process.stderr.write(`${count} failed: ${reason}\n`);
-  return {
-    operations,
-    seconds: round(result.seconds),
-    perSecond: Math.round(operations / result.seconds),
-    p50Ms: round(percentile(result.latencies, 0.5)),
-    p99Ms: round(percentile(result.latencies, 0.99)),
-    serverCpuMicrosPerOperation: round(cpu / operations),
-    rssBytes,
-    failed: result.failed,
-  };
+function help(): string {
+  const width = Math.max(...Object.keys(scenarios).map(({ length }) => length));
+  const lines = Object.entries(scenarios).map(([name, { does }]) => `  ${name.padEnd(width)}  ${does}`);
+  return `
+Scenarios:
+${lines.join('\n')}
+
+Examples:
+  npm run bench -- registration
+  npm run bench -- registration --compare
+  npm run bench -- handshake --compare --json
+  npm run bench -- update --peers 10000
+
+Rivals: a handler on node-coap; coap-rd of Debian's libcoap3-bin, if it is installed; any address with --rival.
+A profile of the server: ROLLCALL_BENCH_NODE_FLAGS=--cpu-prof npm run bench -- registration
+`;
 }
 
-function report(figures: object, json: boolean): void {
-  if (json) printJson(figures);
-  else printTable(Object.entries(figures).map(([name, value]) => [name, String(value)]));
+function parseRival(text: string): Rival {
+  if (!/^coaps?:\/\/(\[[^\]]+\]|[^:/]+)(:\d{1,5})?\/?$/.test(text)) {
+    throw new InvalidArgumentError('expected coap://HOST:PORT or coaps://HOST:PORT');
+  }
+  return elsewhere(text);
 }
 
 function parseWhole(text: string): number {
@@ -134,28 +114,12 @@ function parseCount(text: string): number {
   return count;
 }
 
-function round(value: number): number {
-  return Math.round(value * 100) / 100;
-}
-
-interface Figures {
-  readonly operations: number;
-  readonly seconds: number;
-  readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly serverCpuMicrosPerOperation: number;
-  readonly rssBytes: number;
-  readonly failed: number;
-}
-
-interface BenchOptions {
-  readonly operations: number;
-  readonly warmUp: number;
-  readonly inFlight: number;
-  readonly preloaded: number;
-  readonly peers: number;
-  readonly transport?: 'coap' | 'coaps';
-  readonly server: 'rollcall' | 'node-coap';
+interface BenchOptions extends RunOptions {
+  readonly transport?: Transport;
+  readonly compare: boolean;
+  readonly rival?: Rival;
   readonly json: boolean;
 }
+
+/** A generator that uses this much of its core has nothing left to be faster with. */
+const loadLimit = 0.9;

@@ -4,14 +4,26 @@ import type { DeviceOptions } from '../../src/device/device.ts';
 import { addCredentials, type SimulatedDevice, simulatedDevice } from '../load/fleet.ts';
 import { inFlight, type LoadResult, shuffled } from '../load/inFlight.ts';
 import { type Target, UdpDevice } from '../load/udpDevice.ts';
-import type { ServerProcess } from './serverProcess.ts';
 
-/** A thing that devices do to the server: prepared first, then done as often as asked, and that is measured. */
-export type Scenario = (setting: Setting) => Promise<PreparedScenario>;
+/** A thing that devices do to a server: prepared first, then done as often as asked, and that is measured. */
+export interface Scenario {
+  /** One line for `--help` and the report. */
+  readonly does: string;
+  /** The first one is what is measured unless another is asked for. */
+  readonly transports: readonly Transport[];
+  /** Whether a server that is not ours can do it too. */
+  readonly comparable: boolean;
+  prepare(setting: Setting): Promise<PreparedScenario>;
+}
+
+export type Transport = 'coap' | 'coaps';
 
 export interface Setting {
-  readonly server: ServerProcess;
-  readonly data: string;
+  readonly target: Target;
+  /** The data directory of our own server; `undefined` for another one. */
+  readonly data: string | undefined;
+  /** The one key of all devices, where the server knows no more than one. */
+  readonly sharedKey: Uint8Array | undefined;
   readonly secure: boolean;
   /** How many operations there will be at most, warming up included. */
   readonly operations: number;
@@ -27,10 +39,10 @@ export interface PreparedScenario {
 }
 
 /** Over plain CoAP devices that nobody has seen register; over DTLS they register again, on sessions that are open. */
-const registration: Scenario = async setting => {
+const registration: Scenario['prepare'] = async setting => {
   if (setting.secure) return onOpenSessions(setting, (device, { registration }) => device.register(registration));
-  const { server, width, progress } = setting;
-  const devices = await Promise.all(Array.from({ length: width }, () => open(server, undefined)));
+  const { width, progress } = setting;
+  const devices = await Promise.all(Array.from({ length: width }, () => open(setting, undefined)));
   const free = [...devices];
   let number = 0;
   return {
@@ -56,9 +68,10 @@ const registration: Scenario = async setting => {
 };
 
 /** A full handshake and a registration on it, each time by another device. */
-const handshake: Scenario = async ({ server, data, operations, width, progress }) => {
+const handshake: Scenario['prepare'] = async setting => {
+  const { operations, width, progress } = setting;
   const fleet = shuffledDevices(0, operations);
-  await addCredentials(data, fleet);
+  await introduce(setting, fleet);
   let next = 0;
   return {
     run: count => {
@@ -69,7 +82,7 @@ const handshake: Scenario = async ({ server, data, operations, width, progress }
         width,
         async i => {
           const simulated = fleet[first + i]!;
-          const device = await open(server, simulated);
+          const device = await open(setting, simulated);
           try {
             await device.connect();
             await device.register(simulated.registration);
@@ -85,18 +98,19 @@ const handshake: Scenario = async ({ server, data, operations, width, progress }
 };
 
 /** Devices that are registered extend their lifetime, each time another one. */
-const update: Scenario = setting => onOpenSessions(setting, device => device.update());
+const update: Scenario['prepare'] = setting => onOpenSessions(setting, device => device.update());
 
 /** Connects and registers `peers` devices, which then take turns. */
 async function onOpenSessions(
-  { server, secure, data, width, peers, progress }: Setting,
+  setting: Setting,
   operation: (device: UdpDevice, simulated: SimulatedDevice) => Promise<void>,
 ): Promise<PreparedScenario> {
+  const { secure, width, peers, progress } = setting;
   const fleet = shuffledDevices(0, peers);
-  if (secure) await addCredentials(data, fleet);
+  if (secure) await introduce(setting, fleet);
   const devices: UdpDevice[] = [];
   const prepared = await inFlight(peers, width, async index => {
-    const device = await open(server, secure ? fleet[index] : undefined);
+    const device = await open(setting, secure ? fleet[index] : undefined);
     devices[index] = device;
     await device.connect();
     await device.register(fleet[index]!.registration);
@@ -119,11 +133,37 @@ async function onOpenSessions(
   };
 }
 
-export const scenarios: Readonly<Record<string, Scenario>> = { registration, handshake, update };
+export const scenarios: Readonly<Record<string, Scenario>> = {
+  registration: {
+    does: 'devices register: new ones on plain CoAP, the same ones again over DTLS',
+    transports: ['coap', 'coaps'],
+    comparable: true,
+    prepare: registration,
+  },
+  handshake: {
+    does: 'a full handshake and a registration on it, each time by another device',
+    transports: ['coaps'],
+    comparable: true,
+    prepare: handshake,
+  },
+  update: {
+    does: 'registered devices extend their lifetime, on as many open sessions as --peers says',
+    transports: ['coaps', 'coap'],
+    comparable: false,
+    prepare: update,
+  },
+};
 
-function open(server: ServerProcess, device: SimulatedDevice | undefined): Promise<UdpDevice> {
-  const target: Target = device === undefined ? server.coap : server.coaps;
-  const dtls: DeviceOptions['dtls'] = device && { identity: utf8(device.identity), key: device.key };
+/** Makes the devices known to our own server; others know one key, or none. */
+async function introduce({ data }: Setting, fleet: readonly SimulatedDevice[]): Promise<void> {
+  if (data !== undefined) await addCredentials(data, fleet);
+}
+
+function open({ target, sharedKey }: Setting, device: SimulatedDevice | undefined): Promise<UdpDevice> {
+  const dtls: DeviceOptions['dtls'] = device && {
+    identity: utf8(device.identity),
+    key: sharedKey ?? device.key,
+  };
   return UdpDevice.open(target, dtls);
 }
 

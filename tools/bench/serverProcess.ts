@@ -1,17 +1,18 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Target } from '../load/udpDevice.ts';
+import { MeasuredProcess } from './measured.ts';
 
-/** The server under measurement, in a process of its own, and what the operating system says it used. */
-export class ServerProcess {
+/** A server of ours under measurement, in a process of its own. */
+export class ServerProcess extends MeasuredProcess {
   readonly #child: ChildProcess;
   readonly coap: Target;
   readonly coaps: Target;
 
   private constructor(child: ChildProcess, coap: Target, coaps: Target) {
+    super(child.pid!);
     this.#child = child;
     this.coap = coap;
     this.coaps = coaps;
@@ -30,19 +31,6 @@ export class ServerProcess {
     throw new Error('the server ended before it was ready');
   }
 
-  /** CPU time of all its threads since it started, in microseconds; the clock ticks in hundredths of a second. */
-  cpuMicros(): number {
-    const stat = readFileSync(`/proc/${this.#child.pid}/stat`, 'utf8');
-    // The fields after the name, which may hold anything: utime and stime are the 14th and 15th of all.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return ((Number(fields[11]) + Number(fields[12])) / ticksPerSecond) * 1e6;
-  }
-
-  rssBytes(): number {
-    const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');
-    return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) * 1024;
-  }
-
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exited = once(this.#child, 'exit');
@@ -56,9 +44,7 @@ function nodeFlags(): string[] {
   return (process.env.ROLLCALL_BENCH_NODE_FLAGS ?? '').split(' ').filter(flag => flag !== '');
 }
 
-function target(address: string): Target {
+export function target(address: string): Target {
   const at = address.lastIndexOf(':');
   return { host: address.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(address.slice(at + 1)) };
 }
-
-const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
