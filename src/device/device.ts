@@ -1,33 +1,55 @@
-import { type Bytes, noBytes, textOf } from '../base/bytes.ts';
+import { type Bytes, noBytes, textOf, utf8 } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
-import type { Instant, Now } from '../base/time.ts';
+import { after, type Instant, type Now } from '../base/time.ts';
 import { Method, ResponseCode } from '../coap/codec/code.ts';
 import { ContentFormats } from '../coap/codec/contentFormat.ts';
-import { type Response, reply } from '../coap/codec/message.ts';
-import { ContentFormat, LocationPath, Options, UriPath } from '../coap/codec/option.ts';
+import { formatLinks } from '../coap/codec/linkFormat.ts';
+import { type Request, type Response, reply } from '../coap/codec/message.ts';
+import { ContentFormat, LocationPath, Options, UriPath, UriQuery } from '../coap/codec/option.ts';
 import { CoapEndpoint, type CoapOut } from '../coap/endpoint.ts';
 import type { Exchange, RequestFault, RequestHandle } from '../coap/exchange.ts';
 import type { TransmissionParameters } from '../coap/transmission.ts';
 import { type ClientOptions, type ClientOut, DtlsClient } from '../dtls/client.ts';
+import { writeObjectLinks } from '../lwm2m/objectLinks.ts';
+import type { Path, ValuePath } from '../lwm2m/path.ts';
+import { emptyDescription } from '../lwm2m/registrationRequest.ts';
+import type { ResourceValue } from '../lwm2m/value.ts';
+import { writeRegisterQuery } from '../lwm2m/writeRegisterQuery.ts';
 import { type MapContent, writeRegistrationMap } from '../lwm2m/writeRegistrationMap.ts';
+import { Application, type ApplicationOut } from './application.ts';
+import type { Behaviour } from './behaviour.ts';
+import type { DeviceObjects } from './objects.ts';
+import { present } from './operations.ts';
 
 /**
  * A device that registers itself: the other end of the road, over DTLS or over plain CoAP, for tests, the simulator and
- * benchmarks. It has no objects: whatever the server asks for is answered 4.04.
+ * benchmarks. If it has objects, the server reads, writes, executes and observes them; whatever else it asks for is
+ * answered 4.04.
  *
- * `connect` first, and once `out.connected` has come `register`, then `update` and `deregister`, one at a time; each
- * ends with `out.answered` or `out.failed`. Call `receive` for each datagram and `expire` when `nextExpiry` has come.
+ * `connect` first, and once `out.connected` has come `register`, then `update`, `send` and `deregister`, one at a time;
+ * each ends with `out.answered` or `out.failed`. Call `receive` for each datagram and `expire` when `nextExpiry` has
+ * come; `set` when it measured something.
  */
 export class Device {
   readonly #dtls: DtlsClient | undefined;
   readonly #coap: CoapEndpoint;
+  readonly #application: Application | undefined;
+  readonly #behaviour: Behaviour;
+  readonly #dialect: 'cbor' | 'lwm2m';
   /** What the server called the registration, as the segments of its path (RFC 9176 §5). */
   #location: readonly string[] | undefined;
   #asked: { handle: RequestHandle | undefined; what: Asked } | undefined;
+  /** When it falls asleep, in queue mode. */
+  #awakeUntil: Instant | undefined;
+  /** When to update because the server wants it: it executed the Registration Update Trigger. */
+  #updateAt: Instant | undefined;
 
-  constructor({ random, dtls, transmission }: DeviceOptions) {
+  constructor({ random, dtls, transmission, objects, formats, behaviour = {}, dialect = 'cbor' }: DeviceOptions) {
     this.#dtls = dtls && new DtlsClient({ random, ...dtls });
+    this.#application = objects && new Application(objects, formats ?? defaultFormats, behaviour);
+    this.#behaviour = behaviour;
+    this.#dialect = dialect;
     this.#coap = new CoapEndpoint({
       random,
       ...(transmission && { transmission }),
@@ -40,21 +62,54 @@ export class Device {
     return this.#location && `/${this.#location.join('/')}`;
   }
 
+  get objects(): DeviceObjects | undefined {
+    return this.#application?.objects;
+  }
+
+  /** How many observations the server has. */
+  get observations(): number {
+    return this.#application?.observations ?? 0;
+  }
+
+  /** Whether it hears nothing at the moment. It is awake as long as it waits for an answer. */
+  isAsleep(now: Now): boolean {
+    return this.#awakeUntil !== undefined && this.#asked === undefined && now.instant >= this.#awakeUntil;
+  }
+
   /** Begins a session, a new one if there was one before; on plain CoAP there is nothing to wait for. */
   connect(now: Now, out: DeviceOut): void {
+    this.#application?.start(now);
     if (this.#dtls === undefined) return out.connected();
-    this.#coap.drop(server, this.#coapOut(now, out));
+    this.#forgetServer(now, out);
     this.#dtls.connect(now, this.#dtlsOut(now, out));
   }
 
+  /** What the registration does not say itself of objects and Content-Formats, it says as they are. */
   register(now: Now, registration: MapContent, out: DeviceOut): void {
-    this.#post(now, 'register', ['rd'], writeRegistrationMap(registration, 'compact'), out);
+    // The server makes its observations anew (LwM2M Core 1.2 §6.2.1).
+    this.#application?.forgetObservations();
+    this.#postRegistration(now, 'register', ['rd'], this.#describe(registration), out);
   }
 
   /** Extends the lifetime, and says what changed. */
   update(now: Now, changes: MapContent | undefined, out: DeviceOut): void {
-    const payload = changes === undefined ? noBytes : writeRegistrationMap(changes, 'compact');
-    this.#post(now, 'update', this.#registered(), payload, out);
+    this.#updateAt = undefined;
+    this.#postRegistration(now, 'update', this.#registered(), changes ?? {}, out);
+  }
+
+  /** Reports values without being asked (LwM2M Core 1.2 §6.4.6, Send). */
+  send(now: Now, paths: readonly Path[], format: number, out: DeviceOut): void {
+    if (this.#application === undefined) throw new Error('the device has no objects');
+    const { code, payload } = present(this.#application, { paths, format, composite: true });
+    if (code !== ResponseCode.Content) throw new Error(`${format} cannot say ${paths.join(', ')}`);
+    const options = pathOptions(['dp']).with(ContentFormat, format);
+    this.#ask(now, 'send', Method.POST, options, payload, out);
+  }
+
+  /** A value is another now: whoever observes it hears of it, as the attributes say. */
+  set(now: Now, path: ValuePath, value: ResourceValue, out: DeviceOut): void {
+    if (this.#application === undefined) throw new Error('the device has no objects');
+    this.#application.set(now, path, value, this.#applicationOut(now, out));
   }
 
   deregister(now: Now, out: DeviceOut): void {
@@ -63,11 +118,14 @@ export class Device {
 
   /** Says goodbye to the server's DTLS; the registration stays. */
   close(now: Now, out: DeviceOut): void {
-    this.#coap.drop(server, this.#coapOut(now, out));
+    this.#forgetServer(now, out);
     this.#dtls?.close(this.#dtlsOut(now, out));
   }
 
+  /** What comes while it is asleep is lost, as with the radio off. */
   receive(now: Now, datagram: Bytes, out: DeviceOut): void {
+    if (this.isAsleep(now)) return;
+    this.#stayAwake(now);
     if (this.#dtls === undefined) this.#coap.receive(now, server, datagram, this.#coapOut(now, out));
     else this.#dtls.receive(now, datagram, this.#dtlsOut(now, out));
   }
@@ -75,13 +133,44 @@ export class Device {
   expire(now: Now, out: DeviceOut): void {
     this.#dtls?.expire(now, this.#dtlsOut(now, out));
     this.#coap.expire(now, this.#coapOut(now, out));
+    this.#application?.expire(now, this.#applicationOut(now, out));
+    const updateAt = this.#nextUpdate();
+    if (updateAt !== undefined && updateAt <= now.instant) this.update(now, undefined, out);
   }
 
   nextExpiry(): Instant | undefined {
-    const dtls = this.#dtls?.nextExpiry();
-    const coap = this.#coap.nextExpiry();
-    if (dtls === undefined || coap === undefined) return dtls ?? coap;
-    return Math.min(dtls, coap) as Instant;
+    let next: Instant | undefined;
+    for (const at of [
+      this.#dtls?.nextExpiry(),
+      this.#coap.nextExpiry(),
+      this.#application?.nextExpiry(),
+      this.#nextUpdate(),
+    ]) {
+      if (at !== undefined && (next === undefined || at < next)) next = at;
+    }
+    return next;
+  }
+
+  /** Not while something else is under way. */
+  #nextUpdate(): Instant | undefined {
+    return this.#asked === undefined && this.#location !== undefined ? this.#updateAt : undefined;
+  }
+
+  #describe(registration: MapContent): MapContent {
+    if (this.#application === undefined) return registration;
+    const { objects, formats } = this.#application;
+    const own = { objects: objects.entries(), contentFormats: formats };
+    return { ...registration, description: { ...own, ...registration.description } };
+  }
+
+  #forgetServer(now: Now, out: DeviceOut): void {
+    this.#coap.drop(server, this.#coapOut(now, out));
+    this.#application?.forgetObservations();
+  }
+
+  #stayAwake({ instant }: Now): void {
+    const { awake } = this.#behaviour;
+    if (awake !== undefined) this.#awakeUntil = after(instant, awake);
   }
 
   #registered(): readonly string[] {
@@ -89,10 +178,18 @@ export class Device {
     return this.#location;
   }
 
-  #post(now: Now, what: Asked, path: readonly string[], payload: Bytes, out: DeviceOut): void {
+  #postRegistration(now: Now, what: Asked, path: readonly string[], content: MapContent, out: DeviceOut): void {
     const options = pathOptions(path);
-    const typed = payload.length === 0 ? options : options.with(ContentFormat, ContentFormats.cbor);
-    this.#ask(now, what, Method.POST, typed, payload, out);
+    if (Object.keys(content).length === 0) return this.#ask(now, what, Method.POST, options, noBytes, out);
+    if (this.#dialect === 'cbor') {
+      const payload = writeRegistrationMap(content, 'compact');
+      return this.#ask(now, what, Method.POST, options.with(ContentFormat, ContentFormats.cbor), payload, out);
+    }
+    const queried = writeRegisterQuery(content).reduce((all, parameter) => all.with(UriQuery, parameter), options);
+    const links = writeObjectLinks({ ...emptyDescription, ...content.description });
+    if (links.length === 0) return this.#ask(now, what, Method.POST, queried, noBytes, out);
+    const typed = queried.with(ContentFormat, ContentFormats.linkFormat);
+    this.#ask(now, what, Method.POST, typed, utf8(formatLinks(links)), out);
   }
 
   #ask(now: Now, what: Asked, code: number, options: Options, payload: Bytes, out: DeviceOut): void {
@@ -118,13 +215,37 @@ export class Device {
     return asked.what;
   }
 
+  #requested(now: Now, exchange: Exchange, request: Request, out: DeviceOut): void {
+    if (this.#behaviour.mute === true) return;
+    if (this.#application === undefined) {
+      this.#coap.respond(now, exchange, reply(ResponseCode.NotFound), this.#coapOut(now, out));
+    } else {
+      this.#application.receive(now, exchange, request, this.#applicationOut(now, out));
+    }
+  }
+
+  #applicationOut(now: Now, out: DeviceOut): ApplicationOut {
+    const coapOut = this.#coapOut(now, out);
+    return {
+      respond: (exchange, answer) => this.#coap.respond(now, exchange, answer, coapOut),
+      notify: (exchange, notification, confirmable) =>
+        this.#coap.notify(now, exchange, notification, confirmable, coapOut),
+      executed: (path, args) => {
+        if (updateTrigger.test(path)) this.#updateAt = now.instant;
+        out.executed?.(path, args);
+      },
+      written: paths => out.written?.(paths),
+    };
+  }
+
   #coapOut(now: Now, out: DeviceOut): CoapOut {
     const coapOut: CoapOut = {
       transmit: (_, message) => {
+        this.#stayAwake(now);
         if (this.#dtls === undefined) out.transmit(message);
         else this.#dtls.send(message, this.#dtlsOut(now, out));
       },
-      request: (exchange: Exchange) => this.#coap.respond(now, exchange, reply(ResponseCode.NotFound), coapOut),
+      request: (exchange, request) => this.#requested(now, exchange, request, out),
       response: (handle, response) => {
         const what = this.#take(handle);
         if (what !== undefined) this.#answered(what, response, out);
@@ -133,7 +254,7 @@ export class Device {
         const what = this.#take(handle);
         if (what !== undefined) out.failed(what, fault);
       },
-      unobserved() {},
+      unobserved: exchange => this.#application?.unobserved(exchange),
       ponged() {},
       refused() {},
     };
@@ -146,14 +267,14 @@ export class Device {
       connected: () => out.connected(),
       deliver: plaintext => this.#coap.receive(now, server, plaintext, this.#coapOut(now, out)),
       closed: reason => {
-        this.#coap.drop(server, this.#coapOut(now, out));
+        this.#forgetServer(now, out);
         out.closed(reason);
       },
     };
   }
 }
 
-export type Asked = 'register' | 'update' | 'deregister';
+export type Asked = 'register' | 'update' | 'deregister' | 'send';
 
 /** Where the device writes what has to happen next. */
 export interface DeviceOut {
@@ -165,6 +286,10 @@ export interface DeviceOut {
   failed(what: Asked, fault: RequestFault): void;
   /** The handshake failed, or the server ended the session. */
   closed(reason: string): void;
+  /** The server executed a resource, with these arguments. */
+  executed?(path: Path, args: string): void;
+  /** The server wrote, created or deleted something. */
+  written?(paths: readonly Path[]): void;
 }
 
 export interface DeviceOptions {
@@ -172,6 +297,12 @@ export interface DeviceOptions {
   /** Identity and key; without it the device speaks plain CoAP. */
   readonly dtls?: Omit<ClientOptions, 'random'>;
   readonly transmission?: TransmissionParameters;
+  readonly objects?: DeviceObjects;
+  /** The Content-Formats it speaks, the one it prefers first. */
+  readonly formats?: readonly number[];
+  readonly behaviour?: Behaviour;
+  /** How it registers: with our CBOR map, or with LwM2M's query and link-format. */
+  readonly dialect?: 'cbor' | 'lwm2m';
 }
 
 function pathOptions(path: readonly string[]): Options {
@@ -180,3 +311,16 @@ function pathOptions(path: readonly string[]): Options {
 
 /** The device knows one peer only. */
 const server = 1 as Peer;
+
+/** Execute there asks for a Registration Update (object LwM2M Server, resource 8). */
+const updateTrigger = /^\/1\/\d+\/8$/;
+
+const defaultFormats: readonly number[] = [
+  ContentFormats.senmlCbor,
+  ContentFormats.lwm2mCbor,
+  ContentFormats.senmlJson,
+  ContentFormats.lwm2mTlv,
+  ContentFormats.cbor,
+  ContentFormats.text,
+  ContentFormats.octetStream,
+];

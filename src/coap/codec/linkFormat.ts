@@ -116,4 +116,19 @@ function isToken(value: string): boolean {
 }
 
 /** Attributes whose values stand without quotes by their definition: numbers. */
-const bareAttributes = new Set(['ct', 'sz', 'ver', 'dim', 'ssid', 'pmin', 'pmax']);
+const bareAttributes = new Set([
+  'ct',
+  'sz',
+  'ver',
+  'dim',
+  'ssid',
+  'pmin',
+  'pmax',
+  'gt',
+  'lt',
+  'st',
+  'epmin',
+  'epmax',
+  'edge',
+  'con',
+]);
