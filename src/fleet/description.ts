@@ -1,5 +1,6 @@
 import { Decoder, Encoder } from 'cbor-x';
 import type { Bytes } from '../base/bytes.ts';
+import { asMaps, asObjects } from '../lwm2m/peerNames.ts';
 import { type CoreLink, type Description, emptyDescription } from '../lwm2m/registrationRequest.ts';
 
 /**
@@ -62,22 +63,6 @@ export function mergeDescription(before: Bytes, changes: Partial<Description>): 
     metadata: { ...description.metadata, ...changes.metadata },
     extra: { ...description.extra, ...changes.extra },
   });
-}
-
-/**
- * Names that a peer chose become keys of maps and not of objects: the encoder asks an object for its `constructor` and
- * its `toJSON`, and the decoder renames `__proto__`.
- */
-function asMaps(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(asMaps);
-  if (typeof value !== 'object' || value === null) return value;
-  return new Map(Object.entries(value).map(([name, entry]) => [name, asMaps(entry)]));
-}
-
-function asObjects(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(asObjects);
-  if (!(value instanceof Map)) return value;
-  return Object.fromEntries([...value].map(([name, entry]) => [name, asObjects(entry)]));
 }
 
 type StoredDescription = [

@@ -92,7 +92,8 @@ function nameFields(map: ReadonlyMap<unknown, unknown>): Record<string, unknown>
   for (const [key, value] of map) {
     const name = openName(key) ?? (compact ? mapKeys.get(key as number) : textKeys.has(key as string) && key);
     if (typeof name !== 'string') return undefined;
-    named[name] = isOpenField(name) ? plain(value) : (fieldForms[name]?.(value) ?? bytesAsHex(value));
+    const form = isOpenField(name) ? plain : (fieldForms[name] ?? bytesAsHex);
+    named[name] = form(value);
   }
   return named;
 }

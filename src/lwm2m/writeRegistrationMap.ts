@@ -1,5 +1,6 @@
 import { Encoder } from 'cbor-x';
 import { type Bytes, fromHex } from '../base/bytes.ts';
+import { asMaps } from './peerNames.ts';
 import { linkKeys, mapKeys, metadataKeys } from './registrationMap.ts';
 import type { Description, RegistrationRequest } from './registrationRequest.ts';
 import { formatVersion } from './version.ts';
@@ -28,7 +29,7 @@ export function writeRegistrationMap(request: MapContent, form: 'compact' | 'tex
   put(
     'links',
     unlessEmpty(
-      (d?.links ?? []).map(({ href, attributes }) => keyed({ href, ...attributes }, compact ? linkKeys : undefined)),
+      (d?.links ?? []).map(({ href, attributes }) => keyed({ ...attributes, href }, compact ? linkKeys : undefined)),
     ),
   );
   put('d', request.sector);
@@ -39,7 +40,7 @@ export function writeRegistrationMap(request: MapContent, form: 'compact' | 'tex
   put('awake', d?.awake);
   put('boot', d?.bootId === undefined ? undefined : fromHex(d.bootId));
   for (const [name, value] of Object.entries(d?.extra ?? {}))
-    map.set(/^-?\d+$/.test(name) ? Number(name) : name, value);
+    map.set(/^-?\d+$/.test(name) ? Number(name) : name, asMaps(value));
   const encoded = encoder.encode(map);
   return new Uint8Array(encoded.buffer, encoded.byteOffset, encoded.length).slice();
 }
@@ -50,7 +51,10 @@ export type MapContent = Partial<Omit<RegistrationRequest, 'description' | 'dial
 };
 
 function compactObjects(d: Partial<Description> | undefined): unknown[] {
-  return (d?.objects ?? []).map(({ id, version, instances }) => [id, version ?? null, instances]);
+  return (d?.objects ?? []).map(({ id, version, instances }) => {
+    const isPlain = version === undefined && instances.length === 1 && instances[0] === 0;
+    return isPlain ? id : [id, version ?? null, instances];
+  });
 }
 
 function textObjects(d: Partial<Description> | undefined): Map<string, unknown> {

@@ -5,6 +5,7 @@ import { codeText, Method } from '../../src/coap/codec/code.ts';
 import type { Reply, Request } from '../../src/coap/codec/message.ts';
 import { Accept, ContentFormat, LocationPath, Options, UriPath, UriQuery } from '../../src/coap/codec/option.ts';
 import type { Credential } from '../../src/fleet/credential.ts';
+import type { DeviceRecord } from '../../src/fleet/device.ts';
 import { type DeviceView, deviceView } from '../../src/fleet/deviceView.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
 import type { EndpointName } from '../../src/fleet/names.ts';
@@ -86,10 +87,14 @@ export class Registrar {
 
   /** What operators see of a name; `undefined` if nobody knows it. */
   device(name: string): DeviceView | undefined {
+    const record = this.record(name);
+    return record && deviceView(record, this.service.rules, this.now);
+  }
+
+  record(name: string): DeviceRecord | undefined {
     const view = this.#store.view();
     const row = view.row(name as EndpointName, undefined);
-    const record = row && view.device(row);
-    return record && deviceView(record, this.service.rules, this.now);
+    return row && view.device(row);
   }
 
   /** Gives a name a credential, as `rollcall credential add` does; `key` tells several of one name apart. */
