@@ -52,6 +52,13 @@ export class Deduplication {
     this.#forgettable.set(key, entry);
   }
 
+  /** As if the message had not been seen. */
+  forget(peer: Peer, messageId: number): void {
+    const { rowAt } = this.#table;
+    const row = rowAt[this.#placeOf(keyOf(peer, messageId))]!;
+    if (row !== 0) this.#remove(row);
+  }
+
   expire(now: Instant): void {
     expireFrom(this.#kept, now);
     expireFrom(this.#forgettable, now);

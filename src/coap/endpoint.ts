@@ -1,4 +1,4 @@
-import type { Bytes } from '../base/bytes.ts';
+import { type Bytes, noBytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
 import type { Instant, Milliseconds, Now } from '../base/time.ts';
@@ -15,10 +15,20 @@ import {
   type Response,
   reply,
 } from './codec/message.ts';
-import { Block1, Block2, decodeOption, isCritical, knownOption, ProxyScheme, ProxyUri } from './codec/option.ts';
+import {
+  Block1,
+  Block2,
+  decodeOption,
+  isCritical,
+  knownOption,
+  Observe,
+  ProxyScheme,
+  ProxyUri,
+} from './codec/option.ts';
 import { Deduplication } from './deduplication.ts';
-import type { Exchange, RequestDraft, RequestFault, RequestHandle } from './exchange.ts';
+import type { Exchange, Notification, RequestDraft, RequestFault, RequestHandle } from './exchange.ts';
 import type { CoapFault } from './fault.ts';
+import { type ObservationId, Observations, observationTokenLength } from './observations.ts';
 import { Outbox } from './outbox.ts';
 import { type PendingRequest, Requests, type Step } from './requests.ts';
 import { defaultTransmission, exchangeLifetime, maxTransmitWait, type TransmissionParameters } from './transmission.ts';
@@ -44,6 +54,7 @@ export class CoapEndpoint {
   readonly #bodies: BodyAssembly;
   readonly #outbox: Outbox<Subject>;
   readonly #requests: Requests;
+  readonly #observations: Observations;
   #tokens = 0;
 
   constructor(options: CoapOptions) {
@@ -59,6 +70,7 @@ export class CoapEndpoint {
     this.#outbox = new Outbox(transmission, options.random, lifetime, firstId);
     const limits = { ...this.#limits, nstart: transmission.nstart };
     this.#requests = new Requests(limits, peer => this.#newToken(peer));
+    this.#observations = new Observations(this.#limits.maxObservations);
     this.#mayHoldBody = options.mayHoldBody ?? (() => true);
   }
 
@@ -169,9 +181,41 @@ export class CoapEndpoint {
     this.#sendOrWait(now, request, out);
   }
 
+  /**
+   * A token for a standing observation: like that of a request, and never one that a request has, since it may come
+   * back for as long as the observation lasts.
+   */
+  newObservationToken(peer: Peer): Bytes {
+    const token = this.#newToken(peer);
+    token[0]! |= ofObservations;
+    return token;
+  }
+
+  /** Goes on with a standing observation that an earlier process made with this peer. */
+  restoreStanding(peer: Peer, token: Bytes, id: ObservationId): void {
+    this.#observations.add(peer, token, id, undefined);
+  }
+
+  /** Forgets a standing observation. A notification that comes later is rejected, which ends it at the peer too. */
+  forgetStanding(peer: Peer, token: Bytes): void {
+    this.#observations.delete(peer, token);
+  }
+
+  /** What a notification said is stored: a Confirmable one is acknowledged. */
+  confirm({ peer, messageId, confirmable }: Notification, out: CoapOut): void {
+    this.#acknowledged(peer, messageId, confirmable, out);
+  }
+
+  /** A notification could not be stored: it is as if it had not come, so that its retransmission is taken. */
+  forget({ peer, messageId, token }: Notification): void {
+    this.#seen.forget(peer, messageId);
+    this.#observations.forgetNewest(peer, token);
+  }
+
   /** Forgets a peer: its session ended. What was asked of it fails as `peer-gone`. */
   drop(peer: Peer, out: CoapOut): void {
     this.#bodies.drop(peer);
+    this.#observations.drop(peer);
     for (const request of this.#requests.of(peer)) {
       this.#recall(peer, request.messageId);
       this.#requests.remove(request);
@@ -211,12 +255,13 @@ export class CoapEndpoint {
   }
 
   /** How much is kept at the moment, for metrics and for the test that nothing is left over. */
-  sizes(): { exchanges: number; bodies: number; transmissions: number; requests: number } {
+  sizes(): { exchanges: number; bodies: number; transmissions: number; requests: number; observations: number } {
     return {
       exchanges: this.#seen.size,
       bodies: this.#bodies.size,
       transmissions: this.#outbox.size,
       requests: this.#requests.size,
+      observations: this.#observations.size,
     };
   }
 
@@ -301,6 +346,8 @@ export class CoapEndpoint {
       return this.#follow(now, request, this.#requests.answered(now.instant, request, response), out);
     }
     if (request === undefined) {
+      const observation = this.#observations.id(peer, response.token);
+      if (observation !== undefined) return this.#receiveNotification(now, peer, response, observation, out);
       this.counters.unmatched++;
       // Nobody waits for it: RST also ends an observation that we forgot (RFC 7641 §3.6).
       this.#reject(peer, response.messageId, out);
@@ -313,15 +360,46 @@ export class CoapEndpoint {
       return;
     }
     this.#seen.open(now.instant, peer, response.messageId);
-    if (response.type === 'CON') {
-      const ack = encodeMessage({ kind: 'empty', type: 'ACK', messageId: response.messageId });
-      this.#seen.answered(peer, response.messageId, ack, true);
-      out.transmit(peer, ack);
-    }
+    this.#acknowledged(peer, response.messageId, response.type === 'CON', out);
     const step = this.#requests.answered(now.instant, request, response);
     // A separate response acknowledges the request, even if it overtook the empty ACK (RFC 7252 §5.2.2).
     if (step.kind !== 'stale') this.#recall(peer, request.messageId);
     this.#follow(now, request, step, out);
+  }
+
+  /** What is new is handed on, and acknowledged by whoever stores it; what is old is not. */
+  #receiveNotification(now: Now, peer: Peer, response: Response, observation: ObservationId, out: CoapOut): void {
+    const { messageId } = response;
+    const token = response.token.slice();
+    const confirmable = response.type === 'CON';
+    const seen = this.#seen.look(peer, messageId);
+    if (seen !== 'new') {
+      this.counters.duplicates++;
+      if (seen !== 'pending' && confirmable) out.transmit(peer, seen);
+      return;
+    }
+    // Without room to remember it, it is not taken: a Confirmable one comes again.
+    if (!this.#seen.open(now.instant, peer, messageId)) {
+      this.counters.exchangesRefused++;
+      return;
+    }
+    const sequence = response.options.get(Observe);
+    if (sequence !== undefined && !this.#observations.isFresh(now.instant, peer, token, sequence)) {
+      this.counters.stale++;
+      return this.#acknowledged(peer, messageId, confirmable, out);
+    }
+    const lasts = sequence !== undefined && response.code >>> 5 === 2;
+    if (!lasts) this.#observations.delete(peer, token);
+    const block2 = blockOf(response.options, Block2);
+    const partial = block2 !== undefined && (block2 === 'invalid' || block2.more);
+    out.notified({ peer, messageId, confirmable, observation, token, response, lasts, partial });
+  }
+
+  /** A response that needs no more than this: duplicates are known for what they are, and may be forgotten early. */
+  #acknowledged(peer: Peer, messageId: number, confirmable: boolean, out: CoapOut): void {
+    const ack = confirmable ? encodeMessage({ kind: 'empty', type: 'ACK', messageId }) : noBytes;
+    this.#seen.answered(peer, messageId, ack, true);
+    if (confirmable) out.transmit(peer, ack);
   }
 
   #receiveEmpty(now: Now, peer: Peer, message: Empty, out: CoapOut): void {
@@ -346,10 +424,15 @@ export class CoapEndpoint {
         return;
       case 'failed':
         return this.#fail(now, request, step.fault, out);
-      case 'done':
-        if (step.lasts) this.#sendNext(now, request, out);
+      case 'done': {
+        const { peer, draft, newest } = request;
+        const { standing } = draft;
+        if (step.lasts && standing === undefined) this.#sendNext(now, request, out);
         else this.#finish(now, request, out);
-        out.response(request.handle, step.response, step.lasts);
+        const lasts =
+          step.lasts && (standing === undefined || this.#observations.add(peer, standing.token, standing.id, newest));
+        out.response(request.handle, step.response, lasts);
+      }
     }
   }
 
@@ -397,7 +480,11 @@ export class CoapEndpoint {
    */
   #newToken(peer: Peer): Bytes {
     const sequence = this.#sequenceOf(peer);
-    if (sequence === undefined) return this.#random.bytes(tokenLength);
+    if (sequence === undefined) {
+      const token = this.#random.bytes(tokenLength);
+      token[0]! &= ~ofObservations;
+      return token;
+    }
     this.#tokens = (this.#tokens + 1) & 0xffff;
     return new Writer(tokenLength).u48(sequence).u16(this.#tokens).finish();
   }
@@ -435,9 +522,14 @@ export interface CoapOut {
   transmit(peer: Peer, message: Bytes): void;
   /** A new request with its whole body. `respond` is owed for it. */
   request(exchange: Exchange, request: Request): void;
-  /** An answer to a request of ours, or (`lasts`) a notification, with more to come. */
+  /**
+   * An answer to a request of ours, or (`lasts`) a notification, with more to come; of a standing observation the
+   * first one only.
+   */
   response(handle: RequestHandle, response: Response, lasts: boolean): void;
   failed(handle: RequestHandle, fault: RequestFault): void;
+  /** A notification on a standing observation: `confirm` or `forget` is owed for it. */
+  notified(notification: Notification): void;
   /** The peer rejected a notification, or never acknowledged it: it is not observed any more. */
   unobserved(exchange: Exchange): void;
   /** The peer answered a ping. */
@@ -470,6 +562,8 @@ export interface CoapLimits {
   /** How many requests and observations of ours may be under way, with all peers. */
   readonly maxRequests: number;
   readonly maxQueuedForPeer: number;
+  /** How many standing observations there may be, with all peers. */
+  readonly maxObservations: number;
 }
 
 /** What was dropped or refused, by reason. */
@@ -478,6 +572,8 @@ export interface CoapCounters {
   duplicates: number;
   badOptions: number;
   unmatched: number;
+  /** Notifications that were overtaken by a newer one. */
+  stale: number;
   exchangesRefused: number;
   /** Requests whose blocks do not fit, or whose body is too long. */
   bodiesRefused: number;
@@ -501,6 +597,7 @@ function newCounters(): CoapCounters {
     duplicates: 0,
     badOptions: 0,
     unmatched: 0,
+    stale: 0,
     exchangesRefused: 0,
     bodiesRefused: 0,
     requestsRefused: 0,
@@ -515,6 +612,9 @@ export const defaultLimits: CoapLimits = {
   blockSize: 1024,
   maxRequests: 10_000,
   maxQueuedForPeer: 32,
+  maxObservations: 1_000_000,
 };
 
-const tokenLength = 8;
+const tokenLength = observationTokenLength;
+/** A bit of the first byte that only tokens of standing observations have: sequence numbers do not come that far. */
+const ofObservations = 0x80;

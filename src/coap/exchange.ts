@@ -2,7 +2,9 @@ import type { Brand } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { Block } from './codec/block.ts';
+import type { Response } from './codec/message.ts';
 import type { Options } from './codec/option.ts';
+import type { ObservationId } from './observations.ts';
 
 /** A request that somebody sent us, for as long as its answer is owed or its observation lasts. */
 export interface Exchange {
@@ -33,6 +35,31 @@ export interface RequestDraft {
   readonly nonConfirmable?: boolean;
   /** Registers interest with Observe 0; notifications come with the same handle until `cancel`. */
   readonly observe?: boolean;
+  /**
+   * With `observe`: once the peer has accepted, the request is over and the observation stands for itself, also over a
+   * restart of this process. Its notifications come as `out.notified` until `forgetStanding`.
+   */
+  readonly standing?: { readonly id: ObservationId; readonly token: Bytes };
+  /** The token to use instead of a new one: that of a standing observation, to end it with Observe 1 (RFC 7641 §3.6). */
+  readonly token?: Bytes;
+}
+
+/**
+ * What a peer says on a standing observation, newer than what it said before. A Confirmable one is acknowledged by
+ * whoever is handed it, with `confirm`, once it is stored; or else it is forgotten, so that the peer says it again.
+ */
+export interface Notification {
+  readonly peer: Peer;
+  readonly messageId: number;
+  readonly confirmable: boolean;
+  readonly observation: ObservationId;
+  readonly token: Bytes;
+  /** Its views are valid only during the call. */
+  readonly response: Response;
+  /** Whether there are more to come. An error, or an answer without the Observe option, ends the observation. */
+  readonly lasts: boolean;
+  /** Only the first block is here (RFC 7959 §2.6): a request without Observe brings the whole. */
+  readonly partial: boolean;
 }
 
 /** Why a request of ours ended without an answer. */

@@ -75,7 +75,7 @@ export class Requests {
       handle: this.#nextHandle++ as RequestHandle,
       peer,
       draft,
-      token: this.#newToken(peer),
+      token: draft.standing?.token ?? draft.token ?? this.#newToken(peer),
       blockToken: undefined,
       messageId: undefined,
       block1: this.#firstBlock(draft),
@@ -309,7 +309,7 @@ function nextBlock1(request: PendingRequest, response: Response): Block | 'inval
 }
 
 /** Whether a notification is newer than the newest one so far (RFC 7641 §3.4). */
-function isFresher(now: Instant, sequence: number, newest: { sequence: number; at: Instant }): boolean {
+export function isFresher(now: Instant, sequence: number, newest: { sequence: number; at: Instant }): boolean {
   const half = 2 ** 23;
   const ahead = sequence - newest.sequence;
   return (ahead > 0 && ahead < half) || ahead < -half || now > newest.at + seconds(128);

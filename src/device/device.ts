@@ -255,6 +255,8 @@ export class Device {
         if (what !== undefined) out.failed(what, fault);
       },
       unobserved: exchange => this.#application?.unobserved(exchange),
+      // It observes nothing.
+      notified() {},
       ponged() {},
       refused() {},
     };

@@ -4,7 +4,7 @@ import type { Instant, Now } from '../base/time.ts';
 import { ResponseCode } from '../coap/codec/code.ts';
 import type { Reply, Request, Response } from '../coap/codec/message.ts';
 import type { CoapEndpoint, CoapOut } from '../coap/endpoint.ts';
-import type { Exchange, RequestDraft, RequestFault, RequestHandle } from '../coap/exchange.ts';
+import type { Exchange, Notification, RequestDraft, RequestFault, RequestHandle } from '../coap/exchange.ts';
 import type { CoapFault } from '../coap/fault.ts';
 import type { DtlsEndpoint, DtlsOut, Session } from '../dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../dtls/fault.ts';
@@ -110,6 +110,10 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     const asker = this.#askers.get(handle);
     if (!lasts) this.#askers.delete(handle);
     asker?.response(response, lasts);
+  }
+
+  notified(notification: Notification): void {
+    this.#parts.coap.confirm(notification, this);
   }
 
   unobserved(): void {

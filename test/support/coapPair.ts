@@ -6,7 +6,7 @@ import { codeText, Method } from '../../src/coap/codec/code.ts';
 import { decodeMessage, encodeMessage, type Message, type Reply, type Request } from '../../src/coap/codec/message.ts';
 import { Options, UriPath } from '../../src/coap/codec/option.ts';
 import { CoapEndpoint, type CoapOptions, type CoapOut } from '../../src/coap/endpoint.ts';
-import type { Exchange, RequestDraft, RequestFault, RequestHandle } from '../../src/coap/exchange.ts';
+import type { Exchange, Notification, RequestDraft, RequestFault, RequestHandle } from '../../src/coap/exchange.ts';
 import type { CoapFault } from '../../src/coap/fault.ts';
 
 /**
@@ -132,6 +132,10 @@ export class CoapSide implements CoapOut {
 
   failed(handle: RequestHandle, fault: RequestFault): void {
     this.failures.push({ handle, fault });
+  }
+
+  notified(notification: Notification): void {
+    this.endpoint.confirm(notification, this);
   }
 
   unobserved(exchange: Exchange): void {

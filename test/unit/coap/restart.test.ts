@@ -27,6 +27,7 @@ class Run {
     failed: () => undefined,
     refused: () => undefined,
     unobserved: () => undefined,
+    notified: () => undefined,
     ponged: from => void this.pongs.push(from),
   };
 
