@@ -64,7 +64,11 @@ export class CoapEndpoint {
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#patience = maxTransmitWait(transmission);
     const lifetime = exchangeLifetime(transmission);
-    this.#seen = new Deduplication(lifetime, this.#limits.maxExchanges);
+    this.#seen = new Deduplication(
+      lifetime,
+      this.#limits.maxExchanges,
+      Math.floor(options.random.fraction() * 2 ** 32),
+    );
     this.#bodies = new BodyAssembly(this.#limits.maxBody, this.#limits.maxBodies, this.#patience);
     const firstId = (peer: Peer) => this.#sequenceOf(peer) ?? Math.floor(options.random.fraction() * 0x1_0000);
     this.#outbox = new Outbox(transmission, options.random, lifetime, firstId);

@@ -39,10 +39,17 @@ export class Outbox<Subject> {
     return this.#waiting.size;
   }
 
+  /** Of how many peers the next message ID is known. */
+  get peers(): number {
+    return this.#nextIds.size;
+  }
+
   /** A message ID that was not used with this peer within EXCHANGE_LIFETIME (RFC 7252 §4.4). */
   nextMessageId(now: Instant, peer: Peer): number {
     const used = this.#nextIds.get(peer);
     const id = used === undefined ? this.#firstId(peer) % 0x1_0000 : used.id;
+    // A flood of peers makes the one that was asked least recently begin anew.
+    if (used === undefined && this.#nextIds.size >= maxPeers) this.#nextIds.delete(this.#nextIds.oldestKey()!);
     this.#nextIds.set(peer, { id: (id + 1) & 0xffff, until: after(now, this.#idLifetime) });
     return id;
   }
@@ -124,3 +131,6 @@ interface Waiting<Subject> {
   timeout: Milliseconds;
   sent: number;
 }
+
+/** For how many peers the next message ID is known. */
+export const maxPeers = 65_536;

@@ -64,7 +64,7 @@ t.test('retransmissions double, and after the last one the request has failed', 
   for (const [i, gap] of gaps.slice(1).entries()) t.ok(Math.abs(gap - 2 * gaps[i]!) < 1, `${gap} after ${gaps[i]}`);
   t.same(pair.client.failures, [{ handle, fault: 'timeout' }]);
   pair.run(300_000);
-  t.same(pair.client.endpoint.sizes(), { exchanges: 0, bodies: 0, transmissions: 0, requests: 0 });
+  t.same(pair.client.endpoint.sizes(), { exchanges: 0, bodies: 0, transmissions: 0, requests: 0, observations: 0 });
   t.equal(pair.client.endpoint.nextExpiry(), undefined, 'and no timer is left');
 });
 
@@ -369,7 +369,11 @@ t.test(
         t.equal(new Set(done).size, done.length, `seed ${seed}: nothing is done twice`);
         t.equal(from.responses.length + from.failures.length, asked, `seed ${seed}: everything ends`);
         t.ok(from.responses.length >= asked - 2, `seed ${seed}: nearly everything is answered`);
-        t.same(from.endpoint.sizes(), { exchanges: 0, bodies: 0, transmissions: 0, requests: 0 }, `seed ${seed}`);
+        t.same(
+          from.endpoint.sizes(),
+          { exchanges: 0, bodies: 0, transmissions: 0, requests: 0, observations: 0 },
+          `seed ${seed}`,
+        );
       }
     }
   },
