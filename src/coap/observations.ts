@@ -2,7 +2,7 @@ import type { Brand } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { Instant } from '../base/time.ts';
-import { isFresher } from './requests.ts';
+import { isFresher } from './freshness.ts';
 
 /** Numbers a standing observation, as whoever made it likes; below 2^53, and not 0. */
 export type ObservationId = Brand<number, 'ObservationId'>;

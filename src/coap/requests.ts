@@ -1,13 +1,14 @@
 import { type Bytes, concatBytes, noBytes, sameBytes, toHex } from '../base/bytes.ts';
 import { Deadlines } from '../base/deadlines.ts';
 import type { Peer } from '../base/peer.ts';
-import { after, type Instant, type Milliseconds, seconds } from '../base/time.ts';
+import { after, type Instant, type Milliseconds } from '../base/time.ts';
 import { blockOf } from './blockwise.ts';
 import { type Block, type BlockSize, encodeBlock } from './codec/block.ts';
 import { isFetching, isResponseCode, ResponseCode } from './codec/code.ts';
 import type { Request, Response } from './codec/message.ts';
 import { Block1, Block2, ETag, isCritical, knownOption, Observe, Size1 } from './codec/option.ts';
 import type { RequestDraft, RequestFault, RequestHandle } from './exchange.ts';
+import { isFresher } from './freshness.ts';
 
 /** A request of ours, from the moment it may be sent until its answer is whole, or its observation ends. */
 export interface PendingRequest {
@@ -306,13 +307,6 @@ function nextBlock1(request: PendingRequest, response: Response): Block | 'inval
   const size = Math.min(answered.size, sent.size) as BlockSize;
   const done = (sent.number + 1) * sent.size;
   return { number: done / size, more: done + size < request.draft.payload.length, size };
-}
-
-/** Whether a notification is newer than the newest one so far (RFC 7641 §3.4). */
-export function isFresher(now: Instant, sequence: number, newest: { sequence: number; at: Instant }): boolean {
-  const half = 2 ** 23;
-  const ahead = sequence - newest.sequence;
-  return (ahead > 0 && ahead < half) || ahead < -half || now > newest.at + seconds(128);
 }
 
 function tokenKey(peer: Peer, token: Bytes): string {
