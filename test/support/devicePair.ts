@@ -108,6 +108,7 @@ export class DevicePair {
     failed: (handle, fault) =>
       this.#answers.get(handle)!.push({ code: fault, payload: new Uint8Array(0), at: this.#now }),
     unobserved() {},
+    notified() {},
     ponged() {},
     refused() {},
   };
