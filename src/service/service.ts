@@ -109,6 +109,6 @@ export interface ServiceOptions {
 const methodNotAllowed: Outcome = { kind: 'reply', reply: reply(ResponseCode.MethodNotAllowed) };
 const notFound: Outcome = { kind: 'reply', reply: reply(ResponseCode.NotFound) };
 /** Small enough that registrations which arrive meanwhile wait for milliseconds only. */
-const expiryBatch = 256;
+const expiryBatch = 64;
 /** How long the loop waits at most before it looks at lifetimes again, since the wall clock may be set. */
 export const expiryCheckInterval = seconds(60);
