@@ -8,6 +8,7 @@ export class UdpProxy {
   readonly #inside = createSocket('udp4');
   #outside: Socket | undefined;
   #client = { address: '', port: 0 };
+  #losing = 0;
 
   private constructor(server: { host: string; port: number }) {
     this.#server = server;
@@ -19,7 +20,8 @@ export class UdpProxy {
     proxy.#inside.on('message', (datagram, from) => {
       proxy.#client = from;
       proxy.fromClient.push(datagram);
-      proxy.send(datagram);
+      if (proxy.#losing > 0) proxy.#losing--;
+      else proxy.send(datagram);
     });
     proxy.#inside.bind(0, '127.0.0.1');
     await once(proxy.#inside, 'listening');
@@ -29,6 +31,11 @@ export class UdpProxy {
 
   get address(): { host: string; port: number } {
     return { host: '127.0.0.1', port: this.#inside.address().port };
+  }
+
+  /** So many of the client's next datagrams do not arrive. */
+  loseNext(count: number): void {
+    this.#losing = count;
   }
 
   /** As if the client had sent it. */
