@@ -1,14 +1,17 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { compileFromFile } from 'json-schema-to-typescript';
+import { codeText } from '../src/coap/codec/code.ts';
+import { type Answer, answers } from '../src/service/answer.ts';
 
 /**
- * Writes what is made from the files in `schemas/`: types, and the index of object definitions. With `--check` it writes
- * nothing and fails if a committed file differs from what would be written.
+ * Writes what is made from the files in `schemas/`, types and the index of object definitions, and the table of answers
+ * in the docs. With `--check` it writes nothing and fails if a committed file differs from what would be written.
  */
 const generated: readonly { readonly from: string; readonly into: string; make: () => Promise<string> }[] = [
   types('schemas/registration.schema.json', 'src/lwm2m/registrationMap.generated.ts'),
   types('schemas/profile.schema.json', 'src/fleet/profileFile.generated.ts'),
   { from: 'schemas/lwm2m/*.json', into: 'src/lwm2m/objects.generated.ts', make: objectIndex },
+  { from: 'src/service/answer.ts', into: 'docs/answers.md', make: answersPage },
 ];
 
 const check = process.argv.includes('--check');
@@ -54,6 +57,16 @@ export const registeredObjects: readonly (readonly [id: number, version: string,
 ${lines.join('\n')}
 ];
 `;
+}
+
+/** The page with its table written anew. */
+async function answersPage(): Promise<string> {
+  const rows = Object.entries<Answer>(answers).map(([word, { code, lwm2mCode, sentence }]) => {
+    const lwm2m = lwm2mCode === undefined ? '' : `${codeText(lwm2mCode)} `;
+    return `| \`${word}\` | ${codeText(code)} | ${lwm2m}| ${sentence} |\n`;
+  });
+  const page = await readFile('docs/answers.md', 'utf8');
+  return page.replace(/(?<=^\|---\|---\|---\|---\|\n)(?:\|.*\n)*/m, rows.join(''));
 }
 
 function banner(source: string): string {

@@ -12,7 +12,7 @@ export interface Answer {
   readonly sentence: string;
 }
 
-/** `docs/answers.md` is this table, and a test keeps both alike. */
+/** `npm run generate` writes this table into `docs/answers.md`. */
 export const answers = {
   'bad-query': {
     code: ResponseCode.BadRequest,
@@ -65,7 +65,8 @@ export const answers = {
   },
   'bad-endpoint-name': {
     code: ResponseCode.BadRequest,
-    sentence: 'The endpoint name or the sector is empty, longer than 63 bytes, or has control characters, < or >.',
+    sentence:
+      'The endpoint name or the sector is empty, longer than 63 bytes, or has control characters or angle brackets.',
   },
   'missing-endpoint-name': {
     code: ResponseCode.BadRequest,

@@ -276,7 +276,7 @@ t.test('what stands in query and map must say the same', async t => {
   t.match(registrar.device('node'), { lifetime: 60, description: { extra: { 'x-site': 'north', '-5': 7 } } });
 });
 
-t.test("Content-Format 60 outranks lwm2m=, and a name that is not the credential's is 4.03", async t => {
+t.test('Content-Format 60 outranks lwm2m=, and a name that is not that of the credential is 4.03', async t => {
   const registrar = new Registrar();
   t.equal(codeOf(register(registrar, map([0, 1]), 'lwm2m=1.1')), '2.01');
   t.match(registrar.device('node'), { dialect: 'cbor', lwm2m: '1.1' });
