@@ -6,6 +6,7 @@ import type { StoredEvent } from '../fleet/event.ts';
 import type { EndpointName, Row, Sector } from '../fleet/names.ts';
 import type { Observation } from '../fleet/observation.ts';
 import { type Outage, outagesAtStart } from '../fleet/outage.ts';
+import { Overlay, stands, type Underway } from '../fleet/overlay.ts';
 import type { SessionRow } from '../fleet/session.ts';
 import type { Commit, CommitResult, FoundPage, Selection, Store, View } from '../fleet/store.ts';
 import type { Keyring } from './keyring.ts';
@@ -38,8 +39,7 @@ export class LmdbStore implements Store {
   #busy = false;
   #scheduled = false;
   #closed = false;
-  readonly #pendingRecords = new Map<Row, DeviceRecord>();
-  readonly #pendingNames = new Map<string, Row>();
+  readonly #overlay = new Overlay();
 
   #snapshotAt = 0;
   #snapshotStale = true;
@@ -73,16 +73,13 @@ export class LmdbStore implements Store {
       this.#snapshotStale = false;
       this.#snapshotAt = now;
     }
-    return new LmdbView(this.#environment, this.#keyring, this.#pendingRecords, this.#pendingNames);
+    return new LmdbView(this.#environment, this.#keyring, this.#overlay);
   }
 
   commit(commit: Commit, settled: (result: CommitResult) => void): void {
-    for (const { record, expected } of commit.devices) {
-      this.#pendingRecords.set(record.row, record);
-      if (expected === 0) this.#pendingNames.set(textKey(record.name, record.sector), record.row);
-    }
+    const underway = this.#overlay.lay(commit);
     const sessions = commit.sessions?.map(change => prepareSession(change, this.#keyring)) ?? noSessions;
-    this.#queue.push({ commit, sessions, settled });
+    this.#queue.push({ commit, underway, sessions, settled });
     this.#schedule();
   }
 
@@ -201,14 +198,22 @@ export class LmdbStore implements Store {
     this.#busy = true;
     const group = this.#queue;
     this.#queue = [];
-    const results: CommitResult[] = [];
-    const written = this.#environment.root.transaction(() => this.#write(group, results));
+    const written = this.#environment.root.transaction(() => this.#write(group));
     // Taken in the turn of the write: taken later it would be the flush of the next group.
     const { flushed } = this.#environment.root;
     written
-      .then(() => flushed)
+      .then(async events => {
+        await flushed;
+        return events;
+      })
       .then(
-        () => this.#settle(group, results),
+        events => {
+          if (events.last >= events.first) this.#noteOwn(events);
+          this.#settle(
+            group,
+            group.map(({ underway }) => (underway.isWritten ? 'durable' : 'conflict')),
+          );
+        },
         (error: unknown) => {
           this.#onError(error);
           this.#settle(
@@ -219,17 +224,15 @@ export class LmdbStore implements Store {
       );
   }
 
-  /** Checks each commit before it writes any of it: a throw would not undo what was written. */
-  #write(group: readonly Pending[], results: CommitResult[]): void {
+  /** Checks each commit before it writes any of it: a throw would not undo what was written. Returns its events. */
+  #write(group: readonly Pending[]): EventRange {
     const { names, events } = this.#environment;
     let sequence = lastSequence(this.#environment);
     const first = sequence + 1;
     const terms = new TermWrites();
-    for (const { commit, sessions } of group) {
-      if (!this.#mayWrite(commit) || !sessions.every(session => maySession(this.#environment, session))) {
-        results.push('conflict');
-        continue;
-      }
+    for (const { commit, underway, sessions } of group) {
+      if (!stands(underway) || !this.#mayWrite(commit)) continue;
+      if (!sessions.every(session => maySession(this.#environment, session))) continue;
       for (const { expected, record, before } of commit.devices) {
         terms.note(before ?? this.#stored(record.row), record);
         if (expected === 0) {
@@ -240,11 +243,10 @@ export class LmdbStore implements Store {
       for (const event of commit.events) void events.put(++sequence, encodeEvent(event));
       writeModel(this.#environment, commit);
       for (const session of sessions) writeSession(this.#environment, session);
-      results.push('durable');
+      underway.isWritten = true;
     }
     terms.write(this.#environment);
-    if (sequence >= first) this.#lastOwn.push({ first, last: sequence });
-    if (this.#lastOwn.length > maxOwnRanges) this.#mergeOwn();
+    return { first, last: sequence };
   }
 
   #stored(row: Row): DeviceRecord | undefined {
@@ -261,8 +263,10 @@ export class LmdbStore implements Store {
     return mayModel(this.#environment, commit);
   }
 
-  /** Neighbouring ranges of ours become one. */
-  #mergeOwn(): void {
+  #noteOwn(events: EventRange): void {
+    this.#lastOwn.push(events);
+    if (this.#lastOwn.length <= maxOwnRanges) return;
+    // Neighbouring ranges of ours become one.
     const merged: { first: number; last: number }[] = [];
     for (const range of this.#lastOwn) {
       const before = merged.at(-1);
@@ -274,7 +278,7 @@ export class LmdbStore implements Store {
 
   #settle(group: readonly Pending[], results: readonly CommitResult[]): void {
     this.#snapshotStale = true;
-    for (const [i, { commit }] of group.entries()) this.#forgetPending(commit, results[i]!);
+    for (const [i, { commit, underway }] of group.entries()) this.#overlay.settle(commit, underway, results[i]!);
     this.#busy = false;
     if (this.#queue.length > 0) {
       this.#scheduled = true;
@@ -283,38 +287,22 @@ export class LmdbStore implements Store {
     }
     for (const [i, { settled }] of group.entries()) settled(results[i]!);
   }
-
-  #forgetPending({ devices }: Commit, result: CommitResult): void {
-    for (const { record, expected } of devices) {
-      const pending = this.#pendingRecords.get(record.row);
-      // After a conflict everything that was laid over the row rested on what is not so: it will conflict too.
-      if (result !== 'durable' || pending === record) this.#pendingRecords.delete(record.row);
-      if (expected === 0) this.#pendingNames.delete(textKey(record.name, record.sector));
-    }
-  }
 }
 
 class LmdbView implements View {
   restsOnPending = false;
   readonly #environment: Environment;
   readonly #keyring: Keyring;
-  readonly #records: ReadonlyMap<Row, DeviceRecord>;
-  readonly #names: ReadonlyMap<string, Row>;
+  readonly #overlay: Overlay;
 
-  constructor(
-    environment: Environment,
-    keyring: Keyring,
-    records: ReadonlyMap<Row, DeviceRecord>,
-    names: ReadonlyMap<string, Row>,
-  ) {
+  constructor(environment: Environment, keyring: Keyring, overlay: Overlay) {
     this.#environment = environment;
     this.#keyring = keyring;
-    this.#records = records;
-    this.#names = names;
+    this.#overlay = overlay;
   }
 
   device(row: Row): DeviceRecord | undefined {
-    const pending = this.#records.get(row);
+    const pending = this.#overlay.record(row);
     if (pending !== undefined) {
       this.restsOnPending = true;
       return pending;
@@ -324,7 +312,7 @@ class LmdbView implements View {
   }
 
   row(name: EndpointName, sector: Sector | undefined): Row | undefined {
-    const pending = this.#names.size === 0 ? undefined : this.#names.get(textKey(name, sector));
+    const pending = this.#overlay.row(name, sector);
     if (pending !== undefined) {
       this.restsOnPending = true;
       return pending;
@@ -378,17 +366,20 @@ function reserveRows(environment: Environment, count: number): Promise<number> {
   return environment.root.transaction(() => takeRows(environment, count));
 }
 
+/** Sequence numbers; without any, `last` is the one before `first`. */
+interface EventRange {
+  readonly first: number;
+  readonly last: number;
+}
+
 interface Pending {
   readonly commit: Commit;
+  readonly underway: Underway;
   readonly sessions: readonly PreparedSession[];
   readonly settled: (result: CommitResult) => void;
 }
 
 const noSessions: readonly PreparedSession[] = [];
-
-function textKey(name: EndpointName, sector: Sector | undefined): string {
-  return `${sector ?? ''}\0${name}`;
-}
 
 const rowBlockLength = 4096;
 const holdMilliseconds = 1;

@@ -6,6 +6,7 @@ import type { StoredEvent } from '../../src/fleet/event.ts';
 import type { EndpointName, Row, Sector } from '../../src/fleet/names.ts';
 import type { Observation } from '../../src/fleet/observation.ts';
 import { type Outage, outagesAtStart } from '../../src/fleet/outage.ts';
+import { Overlay, stands, type Underway } from '../../src/fleet/overlay.ts';
 import type { SessionChange, SessionRow } from '../../src/fleet/session.ts';
 import {
   type Commit,
@@ -30,8 +31,7 @@ export class MemoryStore implements Store {
   #queue: Pending[] = [];
   #busy = false;
   #abandoned = false;
-  readonly #pendingRecords = new Map<Row, DeviceRecord>();
-  readonly #pendingNames = new Map<string, Row>();
+  readonly #overlay = new Overlay();
 
   constructor(disk: MemoryDisk, behaviour: StoreBehaviour) {
     this.#disk = disk;
@@ -39,16 +39,12 @@ export class MemoryStore implements Store {
   }
 
   view(): View {
-    return new MemoryView(this.#disk, this.#pendingRecords, this.#pendingNames);
+    return new MemoryView(this.#disk, this.#overlay);
   }
 
   commit(commit: Commit, settled: (result: CommitResult) => void): void {
     if (this.#abandoned) return;
-    for (const { record, expected } of commit.devices) {
-      this.#pendingRecords.set(record.row, record);
-      if (expected === 0) this.#pendingNames.set(nameKey(record.name, record.sector), record.row);
-    }
-    this.#queue.push({ commit, settled });
+    this.#queue.push({ commit, underway: this.#overlay.lay(commit), settled });
     if (!this.#busy) this.#begin();
   }
 
@@ -127,8 +123,9 @@ export class MemoryStore implements Store {
   #write(group: readonly Pending[]): CommitResult[] {
     const disk = this.#disk;
     return disk.transaction(() =>
-      group.map(({ commit }) => {
-        const mayWrite = this.#mayWrite(commit) && (isEmpty(commit) || !this.#behaviour.conflicts());
+      group.map(({ commit, underway }) => {
+        const mayWrite =
+          stands(underway) && this.#mayWrite(commit) && (isEmpty(commit) || !this.#behaviour.conflicts());
         if (!mayWrite) return 'conflict';
         for (const { expected, record } of commit.devices) {
           if (expected === 0) disk.names.put(nameKey(record.name, record.sector), { row: record.row, identities: [] });
@@ -140,6 +137,7 @@ export class MemoryStore implements Store {
         writeModel(disk, commit);
         for (const change of commit.sessions ?? []) this.#writeSession(change);
         this.#behaviour.written?.(commit);
+        underway.isWritten = true;
         return 'durable';
       }),
     );
@@ -175,19 +173,10 @@ export class MemoryStore implements Store {
   }
 
   #settle(group: readonly Pending[], results: readonly CommitResult[]): void {
-    for (const [i, { commit }] of group.entries()) this.#forgetPending(commit, results[i]!);
+    for (const [i, { commit, underway }] of group.entries()) this.#overlay.settle(commit, underway, results[i]!);
     this.#busy = false;
     if (this.#queue.length > 0) this.#begin();
     for (const [i, { settled }] of group.entries()) if (!this.#abandoned) settled(results[i]!);
-  }
-
-  #forgetPending({ devices }: Commit, result: CommitResult): void {
-    for (const { record, expected } of devices) {
-      const pending = this.#pendingRecords.get(record.row);
-      // After a conflict everything that was laid over the row rested on what is not so: it will conflict too.
-      if (result !== 'durable' || pending === record) this.#pendingRecords.delete(record.row);
-      if (expected === 0) this.#pendingNames.delete(nameKey(record.name, record.sector));
-    }
   }
 
   #later(span: Milliseconds, run: () => void): void {
@@ -222,22 +211,19 @@ export const promptBehaviour: StoreBehaviour = {
 class MemoryView implements View {
   restsOnPending = false;
   readonly #disk: MemoryDisk;
-  readonly #records: ReadonlyMap<Row, DeviceRecord>;
-  readonly #names: ReadonlyMap<string, Row>;
+  readonly #overlay: Overlay;
 
-  constructor(disk: MemoryDisk, records: ReadonlyMap<Row, DeviceRecord>, names: ReadonlyMap<string, Row>) {
+  constructor(disk: MemoryDisk, overlay: Overlay) {
     this.#disk = disk;
-    this.#records = records;
-    this.#names = names;
+    this.#overlay = overlay;
   }
 
   device(row: Row): DeviceRecord | undefined {
-    return this.#pending(this.#records.get(row)) ?? this.#disk.devices.get(row);
+    return this.#pending(this.#overlay.record(row)) ?? this.#disk.devices.get(row);
   }
 
   row(name: EndpointName, sector: Sector | undefined): Row | undefined {
-    const key = nameKey(name, sector);
-    return this.#pending(this.#names.get(key)) ?? this.#disk.names.get(key)?.row;
+    return this.#pending(this.#overlay.row(name, sector)) ?? this.#disk.names.get(nameKey(name, sector))?.row;
   }
 
   credential(identity: Bytes): Credential | undefined {
@@ -264,6 +250,7 @@ function isEmpty({ devices, events, sessions = [] }: Commit): boolean {
 
 interface Pending {
   readonly commit: Commit;
+  readonly underway: Underway;
   readonly settled: (result: CommitResult) => void;
 }
 

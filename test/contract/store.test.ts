@@ -1,0 +1,226 @@
+import t, { type Test } from 'tap';
+import { utf8 } from '../../src/base/bytes.ts';
+import type { Peer } from '../../src/base/peer.ts';
+import type { EndpointName, Row } from '../../src/fleet/names.ts';
+import type { SessionChange } from '../../src/fleet/session.ts';
+import { type Commit, type CommitResult, emptyCommit, type Store } from '../../src/fleet/store.ts';
+import { changeOf, lmdbSubject, memorySubject, recordOf, type StoreSubject } from '../support/storeSubjects.ts';
+
+const identity = utf8('node-1');
+
+for (const [name, make] of [
+  ['LMDB', lmdbSubject],
+  ['memory', memorySubject],
+] as const) {
+  const check = (what: string, run: (t: Test, subject: StoreSubject) => Promise<void>) =>
+    t.test(`${name}: ${what}`, async t => {
+      const subject = await make();
+      t.teardown(() => subject.end());
+      await run(t, subject);
+    });
+
+  check('what was asked for is seen at once, and marked as not durable until it is', async (t, { store }) => {
+    const row = store.allocateRow();
+    const settled = commit(store, changeOf(recordOf(row, 1)));
+    const before = store.view();
+    t.equal(before.device(row)?.version, 1);
+    t.ok(before.restsOnPending, 'a reply that rests on it must wait');
+    t.equal(before.row(`device-${row}` as EndpointName, undefined), row);
+    t.equal(await settled, 'durable');
+    const after = store.view();
+    t.equal(after.device(row)?.version, 1);
+    t.equal(after.row(`device-${row}` as EndpointName, undefined), row);
+    t.notOk(after.restsOnPending);
+    t.notOk(store.view().restsOnPending, 'a view that read nothing rests on nothing');
+  });
+
+  check('never settles in the turn that asked', async (t, { store }) => {
+    let settled = false;
+    store.commit(emptyCommit, () => {
+      settled = true;
+    });
+    t.notOk(settled);
+    await commit(store, emptyCommit);
+    t.ok(settled);
+  });
+
+  check('commits settle in the order in which they were asked for, whatever becomes of them', async (t, { store }) => {
+    const order: string[] = [];
+    const ask = (label: string, wanted: Commit) =>
+      new Promise<void>(resolve =>
+        store.commit(wanted, result => {
+          order.push(`${label} ${result}`);
+          resolve();
+        }),
+      );
+    const all = [
+      ask('a', changeOf(recordOf(1, 1))),
+      ask('b', changeOf(recordOf(1, 5))),
+      ask('c', emptyCommit),
+      ask('d', changeOf(recordOf(2, 1))),
+    ];
+    await all[0];
+    all.push(ask('e', emptyCommit), ask('f', changeOf(recordOf(1, 2))));
+    await Promise.all(all);
+    t.same(order, ['a durable', 'b conflict', 'c durable', 'd durable', 'e durable', 'f durable']);
+  });
+
+  check('a version that is not the stored one is a conflict, and nothing of it is written', async (t, { store }) => {
+    await commit(store, changeOf(recordOf(1, 1)));
+    const mixed = {
+      devices: [...changeOf(recordOf(2, 1)).devices, ...changeOf(recordOf(1, 3)).devices],
+      events: [...changeOf(recordOf(2, 1)).events, ...changeOf(recordOf(1, 3)).events],
+    };
+    t.equal(await commit(store, mixed), 'conflict');
+    t.equal(store.view().device(2 as Row), undefined);
+    t.equal(store.view().row('device-2' as EndpointName, undefined), undefined, 'the name is free again');
+    t.equal(store.view().device(1 as Row)?.version, 1);
+    t.equal(store.events(1, 10).length, 1, 'no event of it either');
+    t.equal(await commit(store, changeOf(recordOf(2, 1))), 'durable');
+  });
+
+  check('a name belongs to whoever claimed it first', async (t, { store }) => {
+    const [first, second] = await Promise.all([
+      commit(store, changeOf(recordOf(1, 1, 'same'))),
+      commit(store, changeOf(recordOf(2, 1, 'same'))),
+    ]);
+    t.same([first, second], ['durable', 'conflict']);
+    t.equal(store.view().row('same' as EndpointName, undefined), 1);
+    t.equal(store.view().device(2 as Row), undefined);
+  });
+
+  check('a decision on what turned out not to be so is not written, even if its version fits', async (t, subject) => {
+    const { store } = subject;
+    await subject.addCredential('node-1', identity);
+    const row = store.view().row('node-1' as EndpointName, undefined)!;
+    const version = store.view().device(row)!.version;
+    await commit(store, changeOf(recordOf(row, version + 1, 'node-1')));
+    // Two changes, the second decided on the first; and before they are written somebody else makes one.
+    await subject.forget('node-1');
+    const [first, second] = await Promise.all([
+      commit(store, changeOf(recordOf(row, version + 2, 'node-1'))),
+      commit(store, changeOf(recordOf(row, version + 3, 'node-1'))),
+    ]);
+    t.same([first, second], ['conflict', 'conflict'], 'what was forgotten stays forgotten');
+    t.equal(store.view().device(row)?.registration, undefined);
+    t.equal(store.view().device(row)?.version, version + 2);
+  });
+
+  check('changes on top of each other are all written', async (t, { store }) => {
+    const results = await Promise.all([1, 2, 3, 4].map(version => commit(store, changeOf(recordOf(1, version)))));
+    t.same(results, Array(4).fill('durable'));
+    t.equal(store.view().device(1 as Row)?.version, 4);
+    t.notOk(store.view().restsOnPending);
+  });
+
+  check('events have numbers without gaps, in the order of the changes', async (t, subject) => {
+    const { store } = subject;
+    await Promise.all([1, 2, 3].map(row => commit(store, changeOf(recordOf(row, 1)))));
+    await commit(store, changeOf(recordOf(1, 7)));
+    await subject.addCredential('node-1', identity);
+    await Promise.all([1, 2].map(row => commit(store, changeOf(recordOf(row, 2)))));
+    await subject.revoke('node-1', identity);
+    const events = store.events(1, 100);
+    t.same(
+      events.map(({ sequence }) => sequence),
+      [1, 2, 3, 4, 5, 6, 7],
+    );
+    t.same(
+      events.map(({ type }) => type),
+      [...Array(3).fill('registered'), 'credential-added', 'registered', 'registered', 'credential-revoked'],
+    );
+    t.same(
+      store.events(3, 2).map(({ sequence }) => sequence),
+      [3, 4],
+      'a page from any number on',
+    );
+  });
+
+  check('records come in pages, in the order of their rows', async (t, { store }) => {
+    const rows = [5, 1, 9, 3];
+    await Promise.all(rows.map(row => commit(store, changeOf(recordOf(row, 1)))));
+    const page = (from: number, limit: number) => store.devices(from as Row, limit).map(({ row }) => Number(row));
+    t.same(page(1, 10), [1, 3, 5, 9]);
+    t.same(page(2, 2), [3, 5]);
+    t.same(page(10, 2), []);
+  });
+
+  check('a row is handed out once', async (t, { store }) => {
+    const rows = new Set(Array.from({ length: 5000 }, () => store.allocateRow()));
+    t.equal(rows.size, 5000);
+    await commit(store, emptyCommit);
+    t.notOk(rows.has(store.allocateRow()));
+  });
+
+  check('a credential takes its name, also when it is revoked', async (t, subject) => {
+    const { store } = subject;
+    const { id, row } = await subject.addCredential('node-1', identity);
+    // Others' changes show in the next snapshot.
+    await commit(store, emptyCommit);
+    t.match(store.view().credential(identity), { id, row, endpoint: 'node-1', revokedAt: undefined });
+    t.ok(store.view().nameHasCredential('node-1' as EndpointName, undefined));
+    t.notOk(store.view().nameHasCredential('node-2' as EndpointName, undefined));
+    t.match(store.view().device(row), { row, generation: 0, registration: undefined });
+    t.equal(store.view().credential(utf8('nobody')), undefined);
+    t.equal(store.view().credential(new Uint8Array(0)), undefined);
+    t.equal(store.view().credential(new Uint8Array(5000)), undefined, 'nobody has such a long identity');
+    await subject.revoke('node-1', identity);
+    await commit(store, emptyCommit);
+    t.ok(store.view().credential(identity)?.revokedAt);
+    t.ok(store.view().nameHasCredential('node-1' as EndpointName, undefined), 'and it stays taken');
+  });
+
+  check('a credential has one session, whose marks only rise', async (t, subject) => {
+    const { store } = subject;
+    const { id } = await subject.addCredential('node-1', identity);
+    const change = (...sessions: SessionChange[]) => commit(store, { ...emptyCommit, sessions });
+    const session = (peer: number) => ({
+      peer: peer as Peer,
+      credential: id,
+      identity,
+      secret: utf8('secret'),
+      state: utf8('here'),
+      writeMark: 1000,
+      readMark: 1,
+    });
+    t.equal(await change({ kind: 'opened', session: session(1) }), 'durable');
+    t.equal(await change({ kind: 'opened', session: session(2) }), 'durable');
+    await change(
+      { kind: 'reserved', credential: id, peer: 2 as Peer, writeMark: 3000 },
+      { kind: 'reserved', credential: id, peer: 2 as Peer, writeMark: 2000 },
+      { kind: 'state', credential: id, peer: 2 as Peer, state: utf8('there'), readMark: 9 },
+      { kind: 'state', credential: id, peer: 2 as Peer, state: utf8('there'), readMark: 5 },
+    );
+    await change(
+      { kind: 'reserved', credential: id, peer: 1 as Peer, writeMark: 9000 },
+      { kind: 'ended', credential: id, peer: 1 as Peer },
+    );
+    const [kept, ...others] = [...store.sessions()];
+    t.same(others, []);
+    t.match(kept, { peer: 2, writeMark: 3000, readMark: 9, state: utf8('there'), secret: utf8('secret') });
+    await change({ kind: 'ended', credential: id, peer: 2 as Peer });
+    t.same([...store.sessions()], []);
+    await change({ kind: 'opened', session: session(3) });
+    await subject.revoke('node-1', identity);
+    t.same([...store.sessions()], [], 'a revoked credential has none');
+    t.equal(await change({ kind: 'opened', session: session(4) }), 'conflict', 'nor does it get one');
+    t.same([...store.sessions()], []);
+  });
+
+  check('another process finds everything that settled as durable', async (t, subject) => {
+    await subject.addCredential('node-1', identity);
+    await Promise.all([11, 12].map(row => commit(subject.store, changeOf(recordOf(row, 1)))));
+    const events = subject.store.events(1, 10);
+    const again = await subject.reopen();
+    for (const row of [11, 12]) {
+      t.same(again.view().device(row as Row), recordOf(row, 1));
+      t.equal(again.view().row(`device-${row}` as EndpointName, undefined), row);
+    }
+    t.same(again.events(1, 10), events);
+    t.ok(again.view().credential(identity));
+  });
+}
+
+function commit(store: Store, wanted: Commit): Promise<CommitResult> {
+  return new Promise(resolve => store.commit(wanted, resolve));
+}
