@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sameBytes, utf8 } from '../base/bytes.ts';
 import { Keyring } from './keyring.ts';
-import { type Environment, openEnvironment, readMeta, writeMeta } from './lmdbEnvironment.ts';
+import { type Environment, openEnvironment, readMeta, transact, writeMeta } from './lmdbEnvironment.ts';
 import { storeForm } from './lmdbForms.ts';
 import { buildIndex } from './lmdbUpgrade.ts';
 import { keyFromEnvironment, putNextKeyInPlace, readMasterKey, readNextKey } from './masterKey.ts';
@@ -60,7 +60,7 @@ async function openKeyring(environment: Environment, directory: string): Promise
   if (wrapped === undefined) {
     const keyring = Keyring.create(master);
     // Another process may do the same at this moment: the first one's keys stand.
-    if (await environment.root.transaction(() => claim(environment, keyring))) return keyring;
+    if (await transact(environment, () => claim(environment, keyring))) return keyring;
     return openKeyring(environment, directory);
   }
   const keyring = Keyring.unwrap(master, wrapped) ?? (await finishRotation(environment, directory));

@@ -1,7 +1,7 @@
 import type { DataDirectory } from './dataDirectory.ts';
 import { DirectoryLock } from './directoryLock.ts';
 import type { Keyring } from './keyring.ts';
-import { type Environment, writeMeta } from './lmdbEnvironment.ts';
+import { type Environment, transact, writeMeta } from './lmdbEnvironment.ts';
 import { decodeCredential, encodeCredential } from './lmdbForms.ts';
 import { resealSession } from './lmdbSessions.ts';
 import { keyFromEnvironment, putNextKeyInPlace, writeNextKey } from './masterKey.ts';
@@ -28,8 +28,7 @@ export async function rotateKey(directory: string, { environment, keyring }: Dat
       throw new OperatorError('ROLLCALL_NEW_MASTER_KEY is for a key that comes from ROLLCALL_MASTER_KEY: unset it');
     }
     const next = keyring.rotated(given ?? (await writeNextKey(directory)));
-    const result = await environment.root.transaction(() => reseal(environment, keyring, next));
-    await environment.root.flushed;
+    const result = await transact(environment, () => reseal(environment, keyring, next));
     if (!inEnvironment) await putNextKeyInPlace(directory);
     return result;
   } finally {

@@ -7,7 +7,7 @@ import type { CredentialId, EndpointName, Row, Sector } from '../fleet/names.ts'
 import type { Observation } from '../fleet/observation.ts';
 import type { Decision } from '../fleet/registration.ts';
 import { type Keyring, sameSecret } from './keyring.ts';
-import { type Environment, lastSequence, readMeta, writeMeta } from './lmdbEnvironment.ts';
+import { type Environment, lastSequence, readMeta, transact, writeMeta } from './lmdbEnvironment.ts';
 import {
   decodeCredential,
   decodeName,
@@ -43,7 +43,7 @@ export class Administration {
   async add(wall: WallTime, wanted: readonly NewCredential[]): Promise<readonly AddResult[]> {
     const environment = this.#environment;
     const sealed = wanted.map(({ key, identity }) => this.#keyring.seal(key, identity));
-    const written = environment.root.transaction(() => {
+    const results = await transact(environment, () => {
       if (!sameBytes(readMeta(environment, 'keys') ?? noBytes, this.#keyring.wrapped)) return 'rotated';
       let sequence = lastSequence(environment);
       let nextId = readMeta(environment, 'nextCredential') ?? 1;
@@ -70,10 +70,7 @@ export class Administration {
       void writeMeta(environment, 'nextCredential', nextId);
       return results as AddResult[];
     });
-    const { flushed } = environment.root;
-    const results = await written;
     if (results === 'rotated') throw new OperatorError('the master key was changed at this moment: try again');
-    await flushed;
     return results;
   }
 
@@ -85,7 +82,7 @@ export class Administration {
     identity: Bytes | undefined,
   ): Promise<number> {
     const environment = this.#environment;
-    const written = environment.root.transaction(() => {
+    return transact(environment, () => {
       let sequence = lastSequence(environment);
       let revoked = 0;
       for (const candidate of this.identitiesOf(endpoint, sector)) {
@@ -102,10 +99,6 @@ export class Administration {
       }
       return revoked;
     });
-    const { flushed } = environment.root;
-    const revoked = await written;
-    await flushed;
-    return revoked;
   }
 
   /** Applies a decision on one record, if nobody was faster: then it is decided again. */
@@ -114,7 +107,7 @@ export class Administration {
     decide: (record: DeviceRecord, observed: readonly Observation[]) => Decision | undefined,
   ): Promise<boolean> {
     const environment = this.#environment;
-    const written = environment.root.transaction(() => {
+    return transact(environment, () => {
       const bytes = environment.devices.get(row);
       const before = bytes === undefined ? undefined : decodeRecord(row, bytes);
       const decision = before && decide(before, readObservations(environment, row));
@@ -130,10 +123,6 @@ export class Administration {
       for (const event of commit.events) void environment.events.put(++sequence, encodeEvent(event));
       return true;
     });
-    const { flushed } = environment.root;
-    const changed = await written;
-    await flushed;
-    return changed;
   }
 
   device(endpoint: EndpointName, sector: Sector | undefined): DeviceRecord | undefined {

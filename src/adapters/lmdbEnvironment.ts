@@ -50,7 +50,10 @@ export async function openEnvironment(directory: string, create: boolean): Promi
     // Address space, not memory or disk: the file grows with what is in it.
     mapSize: 64 * 2 ** 30,
     noSubdir: false,
+    // A commit is on the disk when its promise resolves.
     overlappingSync: false,
+    // With it a commit that fails rejects a promise that nobody has, and so would end the process.
+    eventTurnBatching: false,
   });
   const environment: Environment = {
     root,
@@ -75,6 +78,26 @@ export async function openEnvironment(directory: string, create: boolean): Promi
     );
   }
   return environment;
+}
+
+/**
+ * Runs `write` in one transaction. Resolves when that is on the disk; rejects with the disk's error if it refuses, and
+ * then nothing was written.
+ */
+export async function transact<Result>({ root }: Pick<Environment, 'root'>, write: () => Result): Promise<Result> {
+  try {
+    return await root.transaction(write);
+  } catch (error) {
+    throw await causeOf(error);
+  }
+}
+
+/** The library says that a commit failed, and why by a promise that ends the process if nobody hears it. */
+async function causeOf(error: unknown): Promise<unknown> {
+  const { commitError } = error as { commitError?: Promise<never> };
+  if (commitError === undefined) return error;
+  const unknown = new Promise<unknown>(resolve => setTimeout(resolve, causeMilliseconds, error).unref());
+  return Promise.race([commitError.catch((cause: unknown) => cause), unknown]);
 }
 
 export function readMeta<Key extends keyof Meta>({ meta }: Environment, key: Key): Meta[Key] | undefined {
@@ -102,5 +125,6 @@ async function exists(path: string): Promise<boolean> {
 
 /** Stores of this form and later ones are brought to the newest, see `lmdbUpgrade`. */
 const oldestForm = 1;
+const causeMilliseconds = 100;
 const encoder = new Encoder({ useRecords: false });
 const decoder = new Decoder({ useRecords: false });

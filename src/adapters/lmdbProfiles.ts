@@ -3,7 +3,7 @@ import type { WallTime } from '../base/time.ts';
 import type { EventType } from '../fleet/event.ts';
 import type { EndpointName, Row } from '../fleet/names.ts';
 import { type Profile, ProfileSet } from '../fleet/profile.ts';
-import { type Environment, lastSequence } from './lmdbEnvironment.ts';
+import { type Environment, lastSequence, transact } from './lmdbEnvironment.ts';
 import { encodeEvent } from './lmdbForms.ts';
 import { parseProfile, readProfileFiles } from './profiles.ts';
 
@@ -76,15 +76,12 @@ async function change(
   profile: string,
   write: () => void,
 ): Promise<void> {
-  const written = environment.root.transaction(() => {
+  await transact(environment, () => {
     write();
     // About no device in particular.
     const event = { type, at, row: 0 as Row, name: '' as EndpointName, details: { profile } };
     void environment.events.put(lastSequence(environment) + 1, encodeEvent(event));
   });
-  const { flushed } = environment.root;
-  await written;
-  await flushed;
 }
 
 const encoder = new Encoder({ useRecords: false });

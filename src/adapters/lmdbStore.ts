@@ -10,7 +10,7 @@ import { Overlay, stands, type Underway } from '../fleet/overlay.ts';
 import type { SessionRow } from '../fleet/session.ts';
 import type { Commit, CommitResult, FoundPage, Selection, Store, View } from '../fleet/store.ts';
 import type { Keyring } from './keyring.ts';
-import { type Environment, lastSequence, readMeta, writeMeta } from './lmdbEnvironment.ts';
+import { type Environment, lastSequence, readMeta, transact, writeMeta } from './lmdbEnvironment.ts';
 import {
   decodeCredential,
   decodeEvent,
@@ -153,18 +153,17 @@ export class LmdbStore implements Store {
     const before = readMeta(this.#environment, 'outages') ?? [];
     const outages = outagesAtStart(before, alive as WallTime | undefined, now);
     const firstPeer = readMeta(this.#environment, 'nextPeer') ?? 1;
-    await this.#environment.root.transaction(() => {
+    await transact(this.#environment, () => {
       void writeMeta(this.#environment, 'outages', outages);
       void writeMeta(this.#environment, 'alive', now);
       void writeMeta(this.#environment, 'nextPeer', firstPeer + peersAhead);
     });
-    await this.#environment.root.flushed;
     return { outages, firstPeer };
   }
 
   /** Every half minute or so: the server runs, and `nextPeer` is the next association's number. */
   async alive(now: WallTime, nextPeer: number): Promise<void> {
-    await this.#environment.root.transaction(() => {
+    await transact(this.#environment, () => {
       void writeMeta(this.#environment, 'alive', now);
       void writeMeta(this.#environment, 'nextPeer', nextPeer + peersAhead);
     });
@@ -181,7 +180,6 @@ export class LmdbStore implements Store {
     await this.settled();
     await this.#reserving;
     this.#closed = true;
-    await this.#environment.root.flushed;
     await this.#environment.root.close();
   }
 
@@ -198,30 +196,22 @@ export class LmdbStore implements Store {
     this.#busy = true;
     const group = this.#queue;
     this.#queue = [];
-    const written = this.#environment.root.transaction(() => this.#write(group));
-    // Taken in the turn of the write: taken later it would be the flush of the next group.
-    const { flushed } = this.#environment.root;
-    written
-      .then(async events => {
-        await flushed;
-        return events;
-      })
-      .then(
-        events => {
-          if (events.last >= events.first) this.#noteOwn(events);
-          this.#settle(
-            group,
-            group.map(({ underway }) => (underway.isWritten ? 'durable' : 'conflict')),
-          );
-        },
-        (error: unknown) => {
-          this.#onError(error);
-          this.#settle(
-            group,
-            group.map(() => 'failed'),
-          );
-        },
-      );
+    transact(this.#environment, () => this.#write(group)).then(
+      events => {
+        if (events.last >= events.first) this.#noteOwn(events);
+        this.#settle(
+          group,
+          group.map(({ underway }) => (underway.isWritten ? 'durable' : 'conflict')),
+        );
+      },
+      (error: unknown) => {
+        this.#onError(error);
+        this.#settle(
+          group,
+          group.map(() => 'failed'),
+        );
+      },
+    );
   }
 
   /** Checks each commit before it writes any of it: a throw would not undo what was written. Returns its events. */
@@ -363,7 +353,7 @@ export function takeRows(environment: Environment, count: number): number {
 }
 
 function reserveRows(environment: Environment, count: number): Promise<number> {
-  return environment.root.transaction(() => takeRows(environment, count));
+  return transact(environment, () => takeRows(environment, count));
 }
 
 /** Sequence numbers; without any, `last` is the one before `first`. */

@@ -1,6 +1,6 @@
 import type { Row } from '../fleet/names.ts';
 import { DirectoryLock } from './directoryLock.ts';
-import { type Environment, writeMeta } from './lmdbEnvironment.ts';
+import { type Environment, transact, writeMeta } from './lmdbEnvironment.ts';
 import { decodeRecord, storeForm } from './lmdbForms.ts';
 import { TermWrites } from './lmdbTerms.ts';
 
@@ -15,7 +15,7 @@ export async function buildIndex(environment: Environment, directory: string): P
     await environment.terms.clearAsync();
     let indexed = 0;
     for (let from = 1; from > 0; ) {
-      from = await environment.root.transaction(() => {
+      from = await transact(environment, () => {
         const terms = new TermWrites();
         let last = 0;
         let count = 0;
@@ -30,7 +30,6 @@ export async function buildIndex(environment: Environment, directory: string): P
       });
     }
     await writeMeta(environment, 'form', storeForm);
-    await environment.root.flushed;
     return indexed;
   } finally {
     await lock.release();

@@ -1,6 +1,6 @@
 import type { Bytes } from '../base/bytes.ts';
 import type { Peer, Remote } from '../base/peer.ts';
-import type { Instant, Now } from '../base/time.ts';
+import { type Instant, type Now, seconds } from '../base/time.ts';
 import { ResponseCode } from '../coap/codec/code.ts';
 import type { Reply, Request, Response } from '../coap/codec/message.ts';
 import type { CoapEndpoint, CoapOut } from '../coap/endpoint.ts';
@@ -34,6 +34,8 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   #armedFor = Number.POSITIVE_INFINITY;
   #expiring = false;
   #lookAtLifetimes: Instant = 0 as Instant;
+  /** The disk refused: when to ask it again to remove what is over. */
+  #expireNotBefore: Instant = 0 as Instant;
   // What is known about the datagram of this turn.
   #now: Now;
   #remote: Remote | undefined;
@@ -269,7 +271,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   #expireLifetimes(): void {
     const { service, store } = this.#parts;
     this.#lookAtLifetimes = (this.#now.instant + expiryCheckInterval) as Instant;
-    if (this.#expiring) return;
+    if (this.#expiring || this.#now.instant < this.#expireNotBefore) return;
     const commit = service.expire(this.#now.wall, store.view());
     if (commit === undefined) return;
     this.#expiring = true;
@@ -278,7 +280,8 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
       this.#begin(undefined);
       if (result === 'durable') this.#parts.report.committed(commit);
       else this.#noteAgain(commit);
-      this.#expireLifetimes();
+      if (result === 'failed') this.#expireNotBefore = (this.#now.instant + seconds(retryAfterSeconds)) as Instant;
+      else this.#expireLifetimes();
       this.#end();
     });
   }
@@ -321,7 +324,8 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     let next = Math.min(coap.nextExpiry() ?? never, dtls?.nextExpiry() ?? never, this.#lookAtLifetimes);
     const lifetimes = service.nextExpiry();
     if (lifetimes !== undefined && !this.#expiring) {
-      next = Math.min(next, this.#now.instant + Math.max(0, lifetimes - this.#now.wall));
+      const due = this.#now.instant + Math.max(0, lifetimes - this.#now.wall);
+      next = Math.min(next, Math.max(due, this.#expireNotBefore));
     }
     if (next >= this.#armedFor) return;
     this.#armedFor = next;

@@ -7,7 +7,7 @@ import type { Report } from './datapath.ts';
  * Tells the operator what happened: counters for all of it, a log line for what went wrong. Lines about strangers are
  * limited, so that a flood fills no disk; how many were left out, the next line says.
  */
-export function createReport(log: Logger): Report & { readonly counters: ServerCounters } {
+export function createReport(log: Logger): ServerReport {
   const counters: ServerCounters = {
     answers: {},
     refusals: {},
@@ -62,10 +62,20 @@ export function createReport(log: Logger): Report & { readonly counters: ServerC
     committed({ events }) {
       for (const { type } of events) count(counters.events, type);
     },
+    broken(what, error) {
+      limited({ msg: what, error: String(error) }, 'error');
+    },
     unavailable(why) {
       limited({ msg: 'request put off', reason: why === 'failed' ? 'store-failed' : 'store-conflict' });
     },
   };
+}
+
+/** What the server tells besides what the loop does. */
+export interface ServerReport extends Report {
+  readonly counters: ServerCounters;
+  /** Something of ours failed, e.g. the disk, and the server goes on. */
+  broken(what: string, error: unknown): void;
 }
 
 export interface ServerCounters {
@@ -84,11 +94,11 @@ function count(table: Record<string, number>, key: string): void {
   table[key] = (table[key] ?? 0) + 1;
 }
 
-function limitedLog(log: Logger): (line: Record<string, unknown>) => void {
+function limitedLog(log: Logger): (line: Record<string, unknown>, level?: 'warn' | 'error') => void {
   let second = 0;
   let lines = 0;
   let suppressed = 0;
-  return line => {
+  return (line, level = 'warn') => {
     const now = Math.floor(Date.now() / 1000);
     if (now !== second) {
       second = now;
@@ -98,7 +108,7 @@ function limitedLog(log: Logger): (line: Record<string, unknown>) => void {
       suppressed++;
       return;
     }
-    log.warn(suppressed === 0 ? line : { ...line, suppressed });
+    log[level](suppressed === 0 ? line : { ...line, suppressed });
     suppressed = 0;
   };
 }

@@ -47,6 +47,7 @@ export interface RunningServer {
 /** Puts the parts together and opens the sockets last, when everything behind them is ready. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { log, insecureCoap, strictParameters } = options;
+  const report = createReport(log);
   const { environment, keyring } = await openDataDirectory(options.data, true, text =>
     log.warn({ msg: 'store', text }),
   );
@@ -58,7 +59,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     );
   }
   await settleHere(environment, options.data);
-  const store = await LmdbStore.open(environment, keyring, error => log.error({ msg: 'store', error: String(error) }));
+  const store = await LmdbStore.open(environment, keyring, error => report.broken('store', error));
   const now = systemNow();
   const { outages, firstPeer } = await store.started(now.wall);
   const ids = new RegistrationIds(new BlockPermutation(keyring.registrationIds));
@@ -67,13 +68,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const service = new Service({ ids, insecureCoap, strictParameters, outages, profiles });
   const random = new SystemRandom();
   const seed = () => Math.floor(random.fraction() * 2 ** 32);
-  const report = createReport(log);
   const dtls = new DtlsEndpoint({
     random,
     firstPeer,
     fakeKeySecret: keyring.fakeKeys,
     cids: new PermutedConnectionIds(keyring.connectionIds),
-    psk: pskLookup(store, error => log.error({ msg: 'credential', error: String(error) })),
+    psk: pskLookup(store, error => report.broken('credential', error)),
   });
 
   const coap = new CoapEndpoint({

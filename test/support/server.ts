@@ -12,6 +12,8 @@ const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
 interface LogLine {
   readonly msg: string;
+  readonly reason?: string;
+  readonly code?: string;
   readonly coap: string & Record<string, number>;
   readonly coaps: string;
   readonly sessions: number;
@@ -23,6 +25,10 @@ export class TestServer {
   readonly data: string;
   coap = '';
   coaps = '';
+  /** What its process gets on top of ours. */
+  environment: Readonly<Record<string, string>> = {};
+  /** Every line of its log, the oldest first. */
+  readonly log: LogLine[] = [];
   /** How many sessions go on from an earlier run. */
   sessions = 0;
   /** What the last line of the log says, once the server has ended well. */
@@ -34,21 +40,28 @@ export class TestServer {
   }
 
   static async start(...flags: string[]): Promise<TestServer> {
-    const server = new TestServer(await mkdtemp(join(tmpdir(), 'rollcall-')));
+    const server = await TestServer.create();
     await server.restart(...flags);
     return server;
+  }
+
+  /** Only the directory: the server begins with `restart`. */
+  static async create(): Promise<TestServer> {
+    return new TestServer(await mkdtemp(join(tmpdir(), 'rollcall-')));
   }
 
   async restart(...flags: string[]): Promise<void> {
     const listen = ['--coap', '127.0.0.1:0', '--coaps', '127.0.0.1:0'];
     const child = spawn(process.execPath, [main, 'serve', '--data', this.data, ...listen, ...flags], {
       stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...this.environment },
     });
     this.#process = child;
     const lines = createInterface({ input: child.stdout });
     await new Promise<void>((resolve, reject) => {
       lines.on('line', line => {
         const entry = JSON.parse(line) as LogLine;
+        this.log.push(entry);
         if (entry.msg === 'stopped') this.stopped = entry;
         if (entry.msg !== 'ready') return;
         this.coap = entry.coap;
