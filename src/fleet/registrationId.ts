@@ -14,12 +14,21 @@ export interface Permutation {
 /** The ids of registrations: 11 characters of base64url, stable while a registration lives, never used again. */
 export class RegistrationIds {
   readonly #permutation: Permutation;
+  /** The last one: a registration needs its id for the event and for the answer. */
+  #last: { row: Row; generation: number; id: RegistrationId } | undefined;
 
   constructor(permutation: Permutation) {
     this.#permutation = permutation;
   }
 
   of(row: Row, generation: number): RegistrationId {
+    if (this.#last?.row !== row || this.#last.generation !== generation) {
+      this.#last = { row, generation, id: this.#compute(row, generation) };
+    }
+    return this.#last.id;
+  }
+
+  #compute(row: Row, generation: number): RegistrationId {
     const block = new Uint8Array(8);
     const view = new DataView(block.buffer);
     view.setUint32(0, row);

@@ -82,11 +82,14 @@ function mergeQuery(query: RegisterQuery, map: RegistrationMap): RegisterQuery |
     }
     merged[field] = value;
   }
-  const fields = new Map<string, unknown>(Object.entries(map));
-  for (const [name, value] of Object.entries(query.extra)) {
-    if (fields.has(name) && String(fields.get(name)) !== value) return refusal('query-contradicts-map', name);
+  const extra = Object.entries(query.extra);
+  if (extra.length > 0) {
+    const fields = new Map<string, unknown>(Object.entries(map));
+    for (const [name, value] of extra) {
+      if (fields.has(name) && String(fields.get(name)) !== value) return refusal('query-contradicts-map', name);
+    }
+    merged.extra = Object.fromEntries(extra.filter(([name]) => !fields.has(name)));
   }
-  merged.extra = Object.fromEntries(Object.entries(query.extra).filter(([name]) => !fields.has(name)));
   return merged as unknown as RegisterQuery;
 }
 

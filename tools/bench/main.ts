@@ -2,6 +2,7 @@ import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../../src/adapters/operatorError.ts';
 import { fail, printJson, printTable } from '../../src/cli/output.ts';
 import type { Measurement } from './figures.ts';
+import { type MicroFigure, micro } from './micro.ts';
 import { elsewhere, type Rival, rivals } from './rivals.ts';
 import { measureOurs, measureRival, type RunOptions } from './run.ts';
 import { scenarios, type Transport } from './scenarios.ts';
@@ -10,7 +11,7 @@ import { scenarios, type Transport } from './scenarios.ts';
  * What one operation costs the server: CPU of all its threads as the operating system counts it, beside rates and
  * latencies, which depend on what else the machine does.
  */
-new Command('bench')
+const program = new Command('bench')
   .description('Measure what an operation costs the server, which runs in a process of its own')
   .addArgument(new Argument('<scenario>', 'what the devices do').choices(Object.keys(scenarios)))
   .option('--operations <count>', 'how many to measure, in each repetition', parseCount, 20_000)
@@ -26,8 +27,13 @@ new Command('bench')
   .option('--rival <url>', 'measure whoever answers at coap://HOST:PORT or coaps://HOST:PORT too', parseRival)
   .option('--json', 'print one JSON document', false)
   .addHelpText('after', help)
-  .action((scenario: string, options: BenchOptions) => bench(scenario, options).catch(fail))
-  .parse();
+  .action((scenario: string, options: BenchOptions) => bench(scenario, options).catch(fail));
+program
+  .command('micro')
+  .description("parts of the road without sockets and disk, in units of node-coap's codec")
+  .option('--json', 'print one JSON document', false)
+  .action(({ json }: { json: boolean }) => printMicro(micro(), json));
+program.parse();
 
 async function bench(name: string, options: BenchOptions): Promise<void> {
   const scenario = scenarios[name]!;
@@ -43,6 +49,12 @@ async function bench(name: string, options: BenchOptions): Promise<void> {
   if (options.json) printJson(others.length === 0 ? ours : compared(measurements));
   else printMeasurements(measurements);
   if (measurements.some(({ failed }) => failed > 0)) process.exitCode = 1;
+}
+
+function printMicro(parts: readonly MicroFigure[], json: boolean): void {
+  if (json) return printJson(parts);
+  const rows = parts.map(({ part, cpuMicros, ratio }) => [part, String(cpuMicros), String(ratio)]);
+  printTable([['part', 'CPU µs', 'ratio'], ...rows]);
 }
 
 function printMeasurements(measurements: readonly Measurement[]): void {
@@ -89,6 +101,7 @@ Examples:
   npm run bench -- registration --compare
   npm run bench -- handshake --compare --json
   npm run bench -- update --peers 10000
+  npm run bench -- micro
 
 Rivals: a handler on node-coap; coap-rd of Debian's libcoap3-bin, if it is installed; any address with --rival.
 A profile of the server: ROLLCALL_BENCH_NODE_FLAGS=--cpu-prof npm run bench -- registration
