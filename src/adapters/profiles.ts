@@ -1,10 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Ajv, type ErrorObject } from 'ajv';
-import { type Document, isMap, LineCounter, parseDocument } from 'yaml';
 import schema from '../../schemas/profile.schema.json' with { type: 'json' };
 import type { MetadataFault, Profile } from '../fleet/profile.ts';
 import type { ProfileFile } from '../fleet/profileFile.generated.ts';
+import { parseLocated, unescapedKey } from './locatedYaml.ts';
 import { OperatorError } from './operatorError.ts';
 
 /**
@@ -12,24 +12,7 @@ import { OperatorError } from './operatorError.ts';
  * the line and column of what is wrong.
  */
 export function parseProfile(text: string, origin: string): Profile {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
-  const at = (offset: number | undefined) => {
-    const { line, col } = lines.linePos(offset ?? 0);
-    return `${origin}:${line}:${col}`;
-  };
-  const [broken] = document.errors;
-  if (broken !== undefined) throw new OperatorError(`${at(broken.pos[0])}: ${broken.message.split('\n')[0]}`);
-  const file = plainValue(document) as ProfileFile | undefined;
-  if (file === undefined) throw new OperatorError(`${at(0)}: a profile has no aliases`);
-  const whereIs = (path: string) => {
-    const keys = path.split('/').slice(1).map(unescaped);
-    for (; keys.length > 0; keys.pop()) {
-      const node = document.getIn(keys, true) as { range?: [number, number, number] } | undefined;
-      if (node?.range !== undefined) return at(node.range[0]);
-    }
-    return at(isMap(document.contents) ? document.contents.range?.[0] : 0);
-  };
+  const { value: file, whereIs } = parseLocated(text, origin);
   if (!isProfile(file)) {
     const error = isProfile.errors![0]!;
     throw new OperatorError(`${whereIs(error.instancePath)}: ${sentence(error)}`);
@@ -63,15 +46,6 @@ export async function readProfileFiles(directory: string): Promise<{ text: strin
   return [...found.values()];
 }
 
-/** `undefined` if there is an alias in it: a few of them can stand for gigabytes. */
-function plainValue(document: Document.Parsed): unknown {
-  try {
-    return document.toJS({ maxAliasCount: 0 });
-  } catch {
-    return undefined;
-  }
-}
-
 function metadataCheck(schema: ProfileFile['metadata']): Profile['metadataFault'] {
   if (schema === undefined) return () => undefined;
   const validate = new Ajv({ strict: true, strictTypes: false, strictRequired: false }).compile(schema);
@@ -81,18 +55,13 @@ function metadataCheck(schema: ProfileFile['metadata']): Profile['metadataFault'
 function faultOf(error: ErrorObject): MetadataFault {
   const params = error.params as { missingProperty?: string; additionalProperty?: string };
   const field = error.instancePath.split('/')[1] ?? params.missingProperty ?? params.additionalProperty ?? 'metadata';
-  return { field: unescaped(field), message: error.message ?? error.keyword };
+  return { field: unescapedKey(field), message: error.message ?? error.keyword };
 }
 
 function sentence({ instancePath, message, params }: ErrorObject): string {
   const { additionalProperty } = params as { additionalProperty?: string };
   const about = additionalProperty === undefined ? '' : `: ${additionalProperty}`;
   return `${instancePath === '' ? 'a profile' : instancePath.slice(1)} ${message ?? 'is wrong'}${about}`;
-}
-
-/** A JSON pointer's segment (RFC 6901 §4). */
-function unescaped(segment: string): string {
-  return segment.replaceAll('~1', '/').replaceAll('~0', '~');
 }
 
 const isProfile = new Ajv({ strict: true, allowUnionTypes: true, strictRequired: false }).compile<ProfileFile>(schema);
