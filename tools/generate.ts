@@ -10,6 +10,7 @@ import { type Answer, answers } from '../src/service/answer.ts';
 const generated: readonly { readonly from: string; readonly into: string; make: () => Promise<string> }[] = [
   types('schemas/registration.schema.json', 'src/lwm2m/registrationMap.generated.ts'),
   types('schemas/profile.schema.json', 'src/fleet/profileFile.generated.ts'),
+  types('schemas/lwm2mObject.schema.json', 'src/lwm2m/objectJson.generated.ts'),
   { from: 'schemas/lwm2m/*.json', into: 'src/lwm2m/objects.generated.ts', make: objectIndex },
   { from: 'src/service/answer.ts', into: 'docs/answers.md', make: answersPage },
 ];

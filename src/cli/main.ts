@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { credentialCommand } from './credential.ts';
 import { deviceCommand } from './device.ts';
 import { keyCommand } from './key.ts';
+import { objectCommand } from './object.ts';
 import { profileCommand } from './profile.ts';
 import { serveCommand } from './serve.ts';
 
@@ -15,6 +16,7 @@ const program = new Command('rollcall')
   .addCommand(credentialCommand())
   .addCommand(deviceCommand())
   .addCommand(profileCommand())
+  .addCommand(objectCommand())
   .addCommand(keyCommand());
 exitWithTwo(program);
 

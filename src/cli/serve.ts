@@ -17,6 +17,7 @@ export function serveCommand(): Command {
     )
     .option('--insecure-coap', 'let devices without a credential register on plain CoAP', false)
     .option('--profiles <dir>', 'read profiles from the files of a directory: see docs/profiles.md')
+    .option('--objects <dir>', 'know the LwM2M objects in the files of a directory too: see docs/content.md')
     .option('--strict-parameters', 'refuse LwM2M requests with parameters that LwM2M does not know', false)
     .option('--drop-sessions', 'forget all DTLS sessions first: for a directory that was copied or restored', false)
     .addHelpText('after', examples)
@@ -37,6 +38,7 @@ async function serve(options: ServeOptions): Promise<void> {
     coaps: listenAddress(options.coaps),
     insecureCoap: options.insecureCoap,
     profiles: options.profiles,
+    objects: options.objects,
     strictParameters: options.strictParameters,
     dropSessions: options.dropSessions,
     log,
@@ -63,6 +65,7 @@ interface ServeOptions {
   readonly coaps: SocketAddress | string;
   readonly insecureCoap: boolean;
   readonly profiles?: string;
+  readonly objects?: string;
   readonly strictParameters: boolean;
   readonly dropSessions: boolean;
 }

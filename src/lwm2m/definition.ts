@@ -1,3 +1,4 @@
+import type { ObjectJson, ResourceJson } from './objectJson.generated.ts';
 import type { EnablerVersion } from './registrationRequest.ts';
 
 /** What an object is, in one of its versions: what the OMA registry, or a file of the operator, says about it. */
@@ -27,42 +28,10 @@ export interface ResourceDefinition {
 }
 
 /** Which operations a server may do on a resource: readable, writable, executable, or (`''`) bootstrap only. */
-export type Operations = 'R' | 'W' | 'RW' | 'E' | '';
+export type Operations = ResourceJson['operations'];
 
 /** The data types of LwM2M Core 1.2 appendix C; `none` is what an executable resource has. */
-export type ResourceType =
-  | 'string'
-  | 'integer'
-  | 'unsigned integer'
-  | 'float'
-  | 'boolean'
-  | 'opaque'
-  | 'time'
-  | 'objlnk'
-  | 'corelnk'
-  | 'none';
-
-/** A definition as `schemas/lwm2m/*.json` and files of the operator spell it (`schemas/lwm2mObject.schema.json`). */
-export interface ObjectJson {
-  readonly id: number;
-  readonly name: string;
-  readonly version?: string;
-  readonly urn?: string;
-  readonly multiple?: boolean;
-  readonly mandatory?: boolean;
-  readonly resources: readonly ResourceJson[];
-}
-
-export interface ResourceJson {
-  readonly id: number;
-  readonly name: string;
-  readonly operations: Operations;
-  readonly type: ResourceType;
-  readonly multiple?: boolean;
-  readonly mandatory?: boolean;
-  readonly unit?: string;
-  readonly range?: string;
-}
+export type ResourceType = ResourceJson['type'];
 
 export function objectDefinition(json: ObjectJson): ObjectDefinition {
   return {

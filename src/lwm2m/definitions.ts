@@ -1,10 +1,5 @@
-import {
-  definitionVersion,
-  type ObjectDefinition,
-  type ObjectJson,
-  objectDefinition,
-  type ResourceDefinition,
-} from './definition.ts';
+import { definitionVersion, type ObjectDefinition, objectDefinition, type ResourceDefinition } from './definition.ts';
+import type { ObjectJson } from './objectJson.generated.ts';
 import { registeredObjects } from './objects.generated.ts';
 import { maxPathId, type Path, parsePath, pathIds, pathOf } from './path.ts';
 import type { EnablerVersion, ObjectEntry } from './registrationRequest.ts';

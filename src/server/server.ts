@@ -4,6 +4,7 @@ import { isCopy, openDataDirectory, settleHere } from '../adapters/dataDirectory
 import { DirectoryLock } from '../adapters/directoryLock.ts';
 import { profileSet, syncProfiles } from '../adapters/lmdbProfiles.ts';
 import { LmdbStore } from '../adapters/lmdbStore.ts';
+import { readDefinitions } from '../adapters/objectFiles.ts';
 import { OperatorError } from '../adapters/operatorError.ts';
 import { BlockPermutation } from '../adapters/registrationIds.ts';
 import { systemNow } from '../adapters/systemClock.ts';
@@ -13,6 +14,7 @@ import type { Instant } from '../base/time.ts';
 import { CoapEndpoint } from '../coap/endpoint.ts';
 import { DtlsEndpoint } from '../dtls/endpoint.ts';
 import { RegistrationIds } from '../fleet/registrationId.ts';
+import type { Definitions } from '../lwm2m/definitions.ts';
 import { Service } from '../service/service.ts';
 import { Datapath } from './datapath.ts';
 import { isPlainPeer, PlainPeers } from './plainPeers.ts';
@@ -28,6 +30,8 @@ export interface ServerOptions {
   readonly insecureCoap: boolean;
   /** A directory of profiles, read at the start. */
   readonly profiles: string | undefined;
+  /** A directory of object definitions, read at the start; without it only those of the OMA registry are known. */
+  readonly objects?: string | undefined;
   /** Refuses LwM2M requests with parameters that LwM2M does not know. */
   readonly strictParameters: boolean;
   /** Forgets all DTLS sessions first: needed where the directory was copied or restored. */
@@ -40,6 +44,8 @@ export interface RunningServer {
   readonly coaps: SocketAddress | undefined;
   /** How many DTLS sessions go on from an earlier run. */
   readonly sessions: number;
+  /** What the paths of devices mean. */
+  readonly definitions: Definitions;
   /** Takes no more datagrams, lets everything that was decided become durable and be answered, and closes. */
   stop(): Promise<void>;
 }
@@ -48,6 +54,7 @@ export interface RunningServer {
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { log, insecureCoap, strictParameters } = options;
   const report = createReport(log);
+  const definitions = await readDefinitions(options.objects);
   const { environment, keyring } = await openDataDirectory(options.data, true, text =>
     log.warn({ msg: 'store', text }),
   );
@@ -132,6 +139,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     coap: sockets.coap?.address,
     coaps: sockets.coaps?.address,
     sessions,
+    definitions,
     async stop() {
       stopping = true;
       clearInterval(poll);

@@ -6,8 +6,9 @@ import { decodeContent, decodePaths, encodeContent } from '../../src/lwm2m/conte
 import { type ResolvedRecord, resolveRecords } from '../../src/lwm2m/content/senml.ts';
 import { readCborPack } from '../../src/lwm2m/content/senmlCbor.ts';
 import { readJsonPack } from '../../src/lwm2m/content/senmlJson.ts';
-import { objectDefinition, type ResourceJson } from '../../src/lwm2m/definition.ts';
+import { objectDefinition } from '../../src/lwm2m/definition.ts';
 import { Definitions } from '../../src/lwm2m/definitions.ts';
+import type { ResourceJson } from '../../src/lwm2m/objectJson.generated.ts';
 import { type Path, parsePath } from '../../src/lwm2m/path.ts';
 import { type Entry, measuredAt } from '../../src/lwm2m/value.ts';
 

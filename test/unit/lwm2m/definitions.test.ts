@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { Ajv } from 'ajv';
 import t from 'tap';
-import { type ObjectJson, objectDefinition } from '../../../src/lwm2m/definition.ts';
+import { objectDefinition } from '../../../src/lwm2m/definition.ts';
 import { Definitions, isNameFault } from '../../../src/lwm2m/definitions.ts';
+import type { ObjectJson } from '../../../src/lwm2m/objectJson.generated.ts';
 import { type Path, parsePath } from '../../../src/lwm2m/path.ts';
 
 const registry = Definitions.registry();
@@ -11,8 +13,11 @@ t.test('every object of schemas/lwm2m is there, as it is written there', async t
     part => JSON.parse(readFileSync(`schemas/lwm2m/${part}.json`, 'utf8')) as ObjectJson[],
   );
   t.equal(files.length, 347);
+  const ajv = new Ajv({ strict: true });
+  const schema = JSON.parse(readFileSync('schemas/lwm2mObject.schema.json', 'utf8')) as object;
   for (const json of files) {
     const wanted = objectDefinition(json);
+    if (!ajv.validate(schema, json)) return t.fail(ajv.errorsText());
     const found = registry.object(json.id, wanted.version);
     if (found === undefined) return t.fail(`object ${json.id}`);
     t.same(found, wanted, `/${json.id}`);
