@@ -3,11 +3,12 @@ import { OperatorError } from '../adapters/operatorError.ts';
 
 /** One JSON document on stdout. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
+  process.stdout.write(`${printable(JSON.stringify(value))}\n`);
 }
 
 /** Rows with aligned columns. */
-export function printTable(rows: readonly (readonly string[])[]): void {
+export function printTable(table: readonly (readonly string[])[]): void {
+  const rows = table.map(row => row.map(printable));
   const widths = widen([], rows);
   process.stdout.write(rows.map(row => aligned(row, widths)).join(''));
 }
@@ -26,15 +27,20 @@ export async function printPages<Row>(
   let heading = [Object.keys(columns)];
   for (const page of pages) {
     if (!json) {
-      const rows = page.map(row => Object.values(columns).map(cell => cell(row)));
+      const rows = page.map(row => Object.values(columns).map(cell => printable(cell(row))));
       widths = await writeRows([...heading, ...rows], widths);
       heading = [];
     } else if (page.length > 0) {
-      await write(separator + page.map(row => JSON.stringify(row)).join(','));
+      await write(separator + page.map(row => printable(JSON.stringify(row))).join(','));
       separator = ',';
     }
   }
   if (json) await write(separator === '[' ? '[]\n' : ']\n');
+}
+
+/** Control characters as JSON writes them: what devices say of themselves must not steer the terminal it is shown on. */
+export function printable(text: string): string {
+  return text.replace(/\p{Control}/gu, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** Says what went wrong, and a stack only for what is our own fault. */
