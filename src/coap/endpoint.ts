@@ -70,7 +70,11 @@ export class CoapEndpoint {
       Math.floor(options.random.fraction() * 2 ** 32),
     );
     this.#bodies = new BodyAssembly(this.#limits.maxBody, this.#limits.maxBodies, this.#patience);
-    const firstId = (peer: Peer) => this.#sequenceOf(peer) ?? Math.floor(options.random.fraction() * 0x1_0000);
+    // Not from 0 on with every new peer: some devices take the first messages of a new session for duplicates.
+    const firstId = (peer: Peer) => {
+      const sequence = this.#sequenceOf(peer);
+      return sequence === undefined ? Math.floor(options.random.fraction() * 0x1_0000) : sequence + peer * idStride;
+    };
     this.#outbox = new Outbox(transmission, options.random, lifetime, firstId);
     const limits = { ...this.#limits, nstart: transmission.nstart };
     this.#requests = new Requests(limits, peer => this.#newToken(peer));
@@ -619,6 +623,8 @@ export const defaultLimits: CoapLimits = {
   maxObservations: 1_000_000,
 };
 
+/** Far from a divisor of the space of message IDs, so that neighbouring peers begin far from each other. */
+const idStride = 0x9e37;
 const tokenLength = observationTokenLength;
 /** A bit of the first byte that only tokens of standing observations have: sequence numbers do not come that far. */
 const ofObservations = 0x80;

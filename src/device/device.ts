@@ -36,6 +36,8 @@ export class Device {
   readonly #coap: CoapEndpoint;
   readonly #application: Application | undefined;
   readonly #behaviour: Behaviour;
+  /** Another one for each session: what came on an earlier one is no duplicate on this one (RFC 7252 §9.1). */
+  #server = 1 as Peer;
   readonly #dialect: 'cbor' | 'lwm2m';
   /** What the server called the registration, as the segments of its path (RFC 9176 §5). */
   #location: readonly string[] | undefined;
@@ -126,7 +128,7 @@ export class Device {
   receive(now: Now, datagram: Bytes, out: DeviceOut): void {
     if (this.isAsleep(now)) return;
     this.#stayAwake(now);
-    if (this.#dtls === undefined) this.#coap.receive(now, server, datagram, this.#coapOut(now, out));
+    if (this.#dtls === undefined) this.#coap.receive(now, this.#server, datagram, this.#coapOut(now, out));
     else this.#dtls.receive(now, datagram, this.#dtlsOut(now, out));
   }
 
@@ -164,7 +166,8 @@ export class Device {
   }
 
   #forgetServer(now: Now, out: DeviceOut): void {
-    this.#coap.drop(server, this.#coapOut(now, out));
+    this.#coap.drop(this.#server, this.#coapOut(now, out));
+    this.#server = (this.#server + 1) as Peer;
     this.#application?.forgetObservations();
   }
 
@@ -195,7 +198,7 @@ export class Device {
   #ask(now: Now, what: Asked, code: number, options: Options, payload: Bytes, out: DeviceOut): void {
     if (this.#asked !== undefined) throw new Error(`${this.#asked.what} is still under way`);
     this.#asked = { handle: undefined, what };
-    this.#asked.handle = this.#coap.request(now, server, { code, options, payload }, this.#coapOut(now, out));
+    this.#asked.handle = this.#coap.request(now, this.#server, { code, options, payload }, this.#coapOut(now, out));
   }
 
   #answered(what: Asked, response: Response, out: DeviceOut): void {
@@ -267,7 +270,7 @@ export class Device {
     return {
       transmit: datagram => out.transmit(datagram),
       connected: () => out.connected(),
-      deliver: plaintext => this.#coap.receive(now, server, plaintext, this.#coapOut(now, out)),
+      deliver: plaintext => this.#coap.receive(now, this.#server, plaintext, this.#coapOut(now, out)),
       closed: reason => {
         this.#forgetServer(now, out);
         out.closed(reason);
@@ -310,9 +313,6 @@ export interface DeviceOptions {
 function pathOptions(path: readonly string[]): Options {
   return path.reduce((options, segment) => options.with(UriPath, segment), Options.empty);
 }
-
-/** The device knows one peer only. */
-const server = 1 as Peer;
 
 /** Execute there asks for a Registration Update (object LwM2M Server, resource 8). */
 const updateTrigger = /^\/1\/\d+\/8$/;

@@ -83,14 +83,14 @@ t.test('a ping is answered by RST, or by the ACK of a stack that knows no better
   for (const type of ['RST', 'ACK'] as const) {
     const run = new Run(40);
     run.endpoint.ping(now, peer, run.out);
-    t.strictSame(toHex(run.sent[0]!), '40000028', 'an empty Confirmable message, numbered as the session is');
+    t.strictSame(toHex(run.sent[0]!), '400053a9', 'an empty Confirmable message, numbered from where its peer begins');
     const answer = (messageId: number, from: Peer) =>
       run.endpoint.receive(now, from, encodeMessage({ kind: 'empty', type, messageId }), run.out);
-    answer(41, peer);
-    answer(40, 8 as Peer);
+    answer(0x53aa, peer);
+    answer(0x53a9, 8 as Peer);
     t.strictSame(run.pongs, [], 'another number, another peer');
-    answer(40, peer);
-    answer(40, peer);
+    answer(0x53a9, peer);
+    answer(0x53a9, peer);
     t.strictSame(run.pongs, [peer], 'once');
     t.equal(run.endpoint.sizes().transmissions, 0, 'and it is not sent again');
   }
