@@ -17,6 +17,8 @@ export interface Environment {
   readonly events: Database<Bytes, number>;
   readonly sessions: Database<Bytes, number>;
   readonly observations: Database<Bytes, Bytes>;
+  readonly commands: Database<Bytes, Bytes>;
+  readonly values: Database<Bytes, Bytes>;
   readonly profiles: Database<Bytes, string>;
   readonly terms: Database<Bytes, Bytes>;
 }
@@ -64,6 +66,8 @@ export async function openEnvironment(directory: string, create: boolean): Promi
     events: root.openDB('events', { encoding: 'binary' }),
     sessions: root.openDB('sessions', { encoding: 'binary', keyEncoding: 'uint32' }),
     observations: root.openDB('observations', { encoding: 'binary', keyEncoding: 'binary' }),
+    commands: root.openDB('commands', { encoding: 'binary', keyEncoding: 'binary' }),
+    values: root.openDB('values', { encoding: 'binary', keyEncoding: 'binary' }),
     profiles: root.openDB('profiles', { encoding: 'binary' }),
     terms: root.openDB('terms', { encoding: 'binary', keyEncoding: 'binary' }),
   };

@@ -22,7 +22,9 @@ import type { Dialect } from '../lwm2m/registrationRequest.ts';
  * | `terms` | chunk of rows, 24 bits; term | the rows of the chunk that have the term, see `rowSet` |
  * | `terms` | chunk of rows, 24 bits; `#` and a hexadecimal digit | hashes of terms that few share, see `hashBuckets` |
  * | `sessions` | credential id, 32 bits | the DTLS session, see `lmdbSessions` |
- * | `observations` | row, 32 bits; number, 16 bits | CBOR: `encodeObservation` |
+ * | `observations` | row, 32 bits; number, 48 bits | CBOR, see `lmdbModelForms` |
+ * | `commands` | row, 32 bits; id, 48 bits | CBOR, see `lmdbModelForms` |
+ * | `values` | row, 32 bits; path | CBOR, see `lmdbModelForms` |
  * | `profiles` | name | CBOR: its text, and where it came from |
  */
 export const storeForm = 2;
@@ -273,6 +275,12 @@ const eventTypes: readonly EventType[] = [
   'allocated',
   'profile-set',
   'profile-removed',
+  'address-changed',
+  'awake',
+  'asleep',
+  'command',
+  'observation',
+  'value',
 ];
 const encoder = new Encoder({ useRecords: false, tagUint8Array: false } as object);
 const decoder = new Decoder({ useRecords: false });

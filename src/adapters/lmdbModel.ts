@@ -1,13 +1,24 @@
-import { Decoder, Encoder } from 'cbor-x';
 import type { Database } from 'lmdb';
-import { type Bytes, concatBytes } from '../base/bytes.ts';
+import { type Bytes, concatBytes, textOf, utf8 } from '../base/bytes.ts';
+import type { Peer } from '../base/peer.ts';
 import { Writer } from '../base/writer.ts';
+import type { Command, CommandId } from '../fleet/command.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { Row } from '../fleet/names.ts';
-import type { Observation, ObservationChange } from '../fleet/observation.ts';
+import type { Observation } from '../fleet/observation.ts';
 import type { Commit } from '../fleet/store.ts';
+import type { LastValue } from '../fleet/value.ts';
+import type { Path, ValuePath } from '../lwm2m/path.ts';
 import type { Environment } from './lmdbEnvironment.ts';
 import { encodeRecord, generationOf } from './lmdbForms.ts';
+import {
+  decodeCommand,
+  decodeObservation,
+  decodeValue,
+  encodeCommand,
+  encodeObservation,
+  encodeValue,
+} from './lmdbModelForms.ts';
 
 /**
  * What is kept for a registration beside its record, each kind in a sub-database of its own, under keys that begin with
@@ -18,53 +29,122 @@ import { encodeRecord, generationOf } from './lmdbForms.ts';
 export function putRecord(environment: Environment, record: DeviceRecord): void {
   void environment.devices.put(record.row, encodeRecord(record));
   if (record.registration !== undefined) return;
-  for (const database of ofDevices(environment)) {
+  const { observations, commands, values } = environment;
+  for (const database of [observations, commands, values]) {
     for (const key of Array.from(database.getKeys(rangeOf(record.row)))) void database.remove(key);
   }
 }
 
 /** Inside a transaction: whether what the changes rest on is still so. */
 export function mayModel(environment: Environment, commit: Commit): boolean {
-  for (const change of commit.observations ?? []) {
+  const { observations = [], commands = [], values = [] } = commit;
+  for (const change of [...observations, ...commands, ...values]) {
     if (!isCurrent(environment, commit, change)) return false;
-    const present = environment.observations.get(numberKey(change.row, change.id));
-    if ((present === undefined ? 0 : decodeObservation(change.id, present).version) !== change.expected) return false;
+  }
+  for (const { row, id, expected } of observations) {
+    const present = environment.observations.get(numberKey(row, id));
+    if ((present === undefined ? 0 : decodeObservation(id, present).version) !== expected) return false;
+  }
+  for (const { row, id, expected } of commands) {
+    const present = environment.commands.get(numberKey(row, id));
+    if ((present === undefined ? 0 : decodeCommand(id, present).version) !== expected) return false;
   }
   return true;
 }
 
 /** Inside a transaction, after the records. */
-export function writeModel({ observations }: Environment, commit: Commit): void {
+export function writeModel(environment: Environment, commit: Commit): void {
   for (const { row, id, observation } of commit.observations ?? []) {
-    const key = numberKey(row, id);
-    if (observation === undefined) void observations.remove(key);
-    else void observations.put(key, encodeObservation(observation));
+    put(environment.observations, numberKey(row, id), observation && encodeObservation(observation));
+  }
+  for (const { row, id, command } of commit.commands ?? []) {
+    put(environment.commands, numberKey(row, id), command && encodeCommand(command));
+  }
+  for (const { row, value } of commit.values ?? []) {
+    put(environment.values, pathKey(row, value.path), encodeValue(value));
   }
 }
 
 export function readObservations({ observations }: Environment, row: Row): Observation[] {
-  const found: Observation[] = [];
-  for (const { key, value } of observations.getRange(rangeOf(row))) found.push(decodeObservation(numberOf(key), value));
-  return found;
+  return read(observations, row, (key, value) => decodeObservation(numberOf(key), value));
+}
+
+export function readObservation({ observations }: Environment, row: Row, id: number): Observation | undefined {
+  const bytes = observations.get(numberKey(row, id));
+  return bytes === undefined ? undefined : decodeObservation(id, bytes);
+}
+
+export function readCommands({ commands }: Environment, row: Row): Command[] {
+  return read(commands, row, (key, value) => decodeCommand(numberOf(key) as CommandId, value));
+}
+
+export function readValue({ values }: Environment, row: Row, path: ValuePath): LastValue | undefined {
+  const bytes = values.get(pathKey(row, path));
+  return bytes === undefined ? undefined : decodeValue(path, bytes);
+}
+
+/** Of everything at or below a path, in the order of the texts of the paths. */
+export function readValues({ values }: Environment, row: Row, below: Path): LastValue[] {
+  const all = read(values, row, (key, value) => decodeValue(pathOfKey(key), value));
+  return below === '/' ? all : all.filter(({ path }) => path === below || path.startsWith(`${below}/`));
+}
+
+/** By which association, and in which record, each last value came. */
+export function* valueOrigins({ values }: Environment): Iterable<{ readonly peer: Peer; readonly sequence: number }> {
+  for (const { key, value } of values.getRange()) {
+    const { peer, sequence } = decodeValue(pathOfKey(key), value);
+    if (peer !== undefined && sequence !== undefined) yield { peer, sequence };
+  }
+}
+
+export function countValues({ values }: Environment, row: Row): number {
+  return values.getKeysCount(rangeOf(row));
+}
+
+/** The rows that have something in a sub-database, each once, in order; for the start. */
+export function* rowsOf(database: Database<Bytes, Bytes>): Iterable<Row> {
+  for (let from = 0; ; ) {
+    const [key] = Array.from(database.getKeys({ start: new Writer(4).u32(from).finish(), limit: 1 }));
+    if (key === undefined) return;
+    const row = new DataView(key.buffer, key.byteOffset).getUint32(0);
+    yield row as Row;
+    from = row + 1;
+  }
 }
 
 /** The registration that a change is for lives on, or comes with the same commit. */
-function isCurrent({ devices }: Environment, commit: Commit, { row, generation }: ObservationChange): boolean {
-  const written = commit.devices.find(({ record }) => record.row === row);
-  if (written !== undefined) return written.record.generation === generation;
-  return generationOf(devices.get(row)) === generation;
+function isCurrent({ devices }: Environment, commit: Commit, change: { row: Row; generation: number }): boolean {
+  const written = commit.devices.find(({ record }) => record.row === change.row);
+  if (written !== undefined) return written.record.generation === change.generation;
+  return generationOf(devices.get(change.row)) === change.generation;
 }
 
-function ofDevices({ observations }: Environment): readonly Database<Bytes, Bytes>[] {
-  return [observations];
+function put(database: Database<Bytes, Bytes>, key: Bytes, value: Bytes | undefined): void {
+  if (value === undefined) void database.remove(key);
+  else void database.put(key, value);
+}
+
+function read<T>(database: Database<Bytes, Bytes>, row: Row, decode: (key: Bytes, value: Bytes) => T): T[] {
+  const found: T[] = [];
+  for (const { key, value } of database.getRange(rangeOf(row))) found.push(decode(key, value));
+  return found;
 }
 
 function numberKey(row: Row, number: number): Bytes {
-  return new Writer(8).u32(row).u32(number).finish();
+  return new Writer(10).u32(row).u48(number).finish();
 }
 
 function numberOf(key: Bytes): number {
-  return new DataView(key.buffer, key.byteOffset).getUint32(4);
+  const view = new DataView(key.buffer, key.byteOffset);
+  return view.getUint16(4) * 2 ** 32 + view.getUint32(6);
+}
+
+function pathKey(row: Row, path: ValuePath): Bytes {
+  return concatBytes(new Writer(4).u32(row).finish(), utf8(path));
+}
+
+function pathOfKey(key: Bytes): ValuePath {
+  return textOf(key.subarray(4)) as ValuePath;
 }
 
 function rangeOf(row: Row) {
@@ -72,56 +152,5 @@ function rangeOf(row: Row) {
   return { start, end: concatBytes(start, beyond) };
 }
 
-function encodeObservation(o: Observation): Bytes {
-  const { pmin, pmax, gt, lt, st } = o.attributes;
-  return encoder.encode([
-    o.version,
-    o.paths,
-    [pmin, pmax, gt, lt, st].map(attribute => attribute ?? null),
-    sources.indexOf(o.source),
-    states.indexOf(o.state),
-    o.reason ?? null,
-    o.peer ?? null,
-    o.token ?? null,
-    o.since,
-  ]);
-}
-
-function decodeObservation(id: number, bytes: Bytes): Observation {
-  const [version, paths, attributes, source, state, reason, peer, token, since] = decoder.decode(
-    bytes,
-  ) as StoredObservation;
-  const [pmin, pmax, gt, lt, st] = attributes.map(attribute => attribute ?? undefined);
-  return {
-    id,
-    version,
-    paths,
-    attributes: { pmin, pmax, gt, lt, st },
-    source: sources[source]!,
-    state: states[state]!,
-    reason: reason ?? undefined,
-    peer: peer ?? undefined,
-    token: token === null ? undefined : new Uint8Array(token),
-    since,
-  };
-}
-
-type StoredObservation = [
-  version: number,
-  paths: string[],
-  attributes: (number | null)[],
-  source: number,
-  state: number,
-  reason: string | null,
-  peer: Observation['peer'] | null,
-  token: Bytes | null,
-  since: Observation['since'],
-];
-
 /** Sorts behind every key of the row: numbers and paths begin with lower bytes. */
 const beyond = Uint8Array.of(0xff, 0xff);
-// Stored by position: append, never reorder.
-const sources = ['profile', 'device', 'operator'] as const;
-const states = ['wanted', 'active', 'refused'] as const;
-const encoder = new Encoder({ useRecords: false, tagUint8Array: false } as object);
-const decoder = new Decoder({ useRecords: false });

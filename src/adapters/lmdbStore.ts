@@ -1,5 +1,7 @@
 import { type Bytes, toHex } from '../base/bytes.ts';
+import type { Peer } from '../base/peer.ts';
 import type { WallTime } from '../base/time.ts';
+import type { Command } from '../fleet/command.ts';
 import type { Credential } from '../fleet/credential.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { StoredEvent } from '../fleet/event.ts';
@@ -9,6 +11,8 @@ import { type Outage, outagesAtStart } from '../fleet/outage.ts';
 import { Overlay, stands, type Underway } from '../fleet/overlay.ts';
 import type { SessionRow } from '../fleet/session.ts';
 import type { Commit, CommitResult, FoundPage, Selection, Store, View } from '../fleet/store.ts';
+import type { LastValue } from '../fleet/value.ts';
+import type { Path, ValuePath } from '../lwm2m/path.ts';
 import type { Keyring } from './keyring.ts';
 import { type Environment, lastSequence, readMeta, transact, writeMeta } from './lmdbEnvironment.ts';
 import {
@@ -21,7 +25,19 @@ import {
   nameKey,
   versionOf,
 } from './lmdbForms.ts';
-import { mayModel, putRecord, readObservations, writeModel } from './lmdbModel.ts';
+import {
+  countValues,
+  mayModel,
+  putRecord,
+  readCommands,
+  readObservation,
+  readObservations,
+  readValue,
+  readValues,
+  rowsOf,
+  valueOrigins,
+  writeModel,
+} from './lmdbModel.ts';
 import { maySession, type PreparedSession, prepareSession, readSessions, writeSession } from './lmdbSessions.ts';
 import { findDevices, TermWrites } from './lmdbTerms.ts';
 
@@ -123,6 +139,15 @@ export class LmdbStore implements Store {
 
   sessions(): Iterable<SessionRow> {
     return readSessions(this.#environment, this.#keyring);
+  }
+
+  *rowsWithWork(): Iterable<Row> {
+    yield* rowsOf(this.#environment.observations);
+    yield* rowsOf(this.#environment.commands);
+  }
+
+  valueRecords(): Iterable<{ readonly peer: Peer; readonly sequence: number }> {
+    return valueOrigins(this.#environment);
   }
 
   /** Events that other processes (the CLI) appended since the last call, oldest first. Cheap if there are none. */
@@ -325,6 +350,26 @@ class LmdbView implements View {
 
   observations(row: Row): Observation[] {
     return readObservations(this.#environment, row);
+  }
+
+  observation(row: Row, id: number): Observation | undefined {
+    return readObservation(this.#environment, row, id);
+  }
+
+  commands(row: Row): Command[] {
+    return readCommands(this.#environment, row);
+  }
+
+  value(row: Row, path: ValuePath): LastValue | undefined {
+    return readValue(this.#environment, row, path);
+  }
+
+  values(row: Row, below: Path): LastValue[] {
+    return readValues(this.#environment, row, below);
+  }
+
+  valueCount(row: Row): number {
+    return countValues(this.#environment, row);
   }
 
   nameHasCredential(name: EndpointName, sector: Sector | undefined): boolean {

@@ -24,7 +24,13 @@ export type EventType =
   | 'refused'
   | 'allocated'
   | 'profile-set'
-  | 'profile-removed';
+  | 'profile-removed'
+  | 'address-changed'
+  | 'awake'
+  | 'asleep'
+  | 'command'
+  | 'observation'
+  | 'value';
 
 /** An event as stored. Sequence numbers start at 1 and have no gaps. */
 export interface StoredEvent extends FleetEvent {

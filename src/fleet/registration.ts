@@ -12,7 +12,7 @@ import type { EndpointName, RegistrationId, Row, Sector } from './names.ts';
 import type { Observation, ObservationChange } from './observation.ts';
 import { downtimeCredit, type Outage } from './outage.ts';
 import { checkAgainst, clampLifetime, type ProfileSet } from './profile.ts';
-import type { Commit } from './store.ts';
+import type { Commit, DeviceChange } from './store.ts';
 
 /**
  * What a registration, an update, a removal and the end of a lifetime make of a device's record. Pure: from what the
@@ -168,6 +168,13 @@ export function update(
     ...(request.description?.objects === undefined ? {} : { objects: true }),
   };
   return change(rules, before, record, 'updated', wall, details, again?.observations);
+}
+
+/** The device reported values: its record keeps the exchange, so that it is done once. */
+export function report(contact: Contact, before: Registered): DeviceChange {
+  const registration = { ...before.registration, lastContact: contact.wall };
+  const lastExchange = exchangeOf(contact, 'changed');
+  return { expected: before.version, record: { ...before, version: before.version + 1, registration, lastExchange } };
 }
 
 /** The operator changed a profile: what registered devices were given is decided again, without waiting for them. */

@@ -1,4 +1,7 @@
 import type { Bytes } from '../base/bytes.ts';
+import type { Peer } from '../base/peer.ts';
+import type { Path, ValuePath } from '../lwm2m/path.ts';
+import type { Command, CommandChange } from './command.ts';
 import type { Credential } from './credential.ts';
 import type { DeviceRecord } from './device.ts';
 import type { FleetEvent, StoredEvent } from './event.ts';
@@ -6,6 +9,7 @@ import type { EndpointName, Row, Sector } from './names.ts';
 import type { Observation, ObservationChange } from './observation.ts';
 import type { SessionChange, SessionRow } from './session.ts';
 import type { TermTest } from './terms.ts';
+import type { LastValue, ValueChange } from './value.ts';
 
 /**
  * The port to the durable registry: `adapters/lmdbStore` in the server, a memory store with crash semantics in tests.
@@ -30,6 +34,10 @@ export interface Store {
   find(selection: Selection, from: Row, limit: number): FoundPage;
   /** All sessions, in no order; for the start. Those whose secret cannot be opened are left out. */
   sessions(): Iterable<SessionRow>;
+  /** The rows that have observations or commands, some twice; for the start. */
+  rowsWithWork(): Iterable<Row>;
+  /** Of every last value the association and the DTLS record that brought it; for the start. */
+  valueRecords(): Iterable<{ readonly peer: Peer; readonly sequence: number }>;
   /** Up to `limit` events from sequence `from` on. */
   events(from: number, limit: number): StoredEvent[];
 }
@@ -44,6 +52,13 @@ export interface View {
   nameHasCredential(name: EndpointName, sector: Sector | undefined): boolean;
   /** The observations of a device, in the order of their numbers. What is under way is not among them. */
   observations(row: Row): Observation[];
+  observation(row: Row, id: number): Observation | undefined;
+  /** The commands of a device that are not over, and the newest of those that are, in the order of their ids. */
+  commands(row: Row): Command[];
+  value(row: Row, path: ValuePath): LastValue | undefined;
+  /** The last values at and below a path, in the order of the paths' texts. */
+  values(row: Row, below: Path): LastValue[];
+  valueCount(row: Row): number;
   /** Whether anything read through this view is not durable yet. A reply that rests on it must wait. */
   readonly restsOnPending: boolean;
 }
@@ -53,6 +68,8 @@ export interface Commit {
   readonly events: readonly FleetEvent[];
   readonly sessions?: readonly SessionChange[];
   readonly observations?: readonly ObservationChange[];
+  readonly commands?: readonly CommandChange[];
+  readonly values?: readonly ValueChange[];
 }
 
 /** Which devices are meant. */

@@ -36,7 +36,10 @@ export type RefusalReason =
   | 'unknown-registration'
   | 'profile-metadata'
   | 'profile-object'
-  | 'profile-object-missing';
+  | 'profile-object-missing'
+  | 'send-without-registration'
+  | 'send-unreadable'
+  | 'values-full';
 
 export function refusal(reason: RefusalReason, detail?: string): Refusal {
   return { kind: 'refusal', reason, detail: detail?.slice(0, 200) };

@@ -10,12 +10,14 @@ import type { DtlsEndpoint, DtlsOut, Session } from '../dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../dtls/fault.ts';
 import type { Owner } from '../dtls/psk.ts';
 import type { Principal } from '../fleet/credential.ts';
-import type { StoredEvent } from '../fleet/event.ts';
+import type { EventType, FleetEvent, StoredEvent } from '../fleet/event.ts';
 import type { CredentialId, Row } from '../fleet/names.ts';
 import type { SessionChange, SessionRow } from '../fleet/session.ts';
 import { type Commit, type CommitResult, emptyCommit, type Store } from '../fleet/store.ts';
 import { unavailable } from '../service/answer.ts';
+import type { DownlinkOut } from '../service/downlinkOut.ts';
 import type { Asker, Outcome, Questions, RequestContext } from '../service/outcome.ts';
+import { deviceEvent } from '../service/reports.ts';
 import { expiryCheckInterval, type Service } from '../service/service.ts';
 import { isPlainPeer, type PlainPeers } from './plainPeers.ts';
 import { readSession, sessionRow, writeState } from './sessionForm.ts';
@@ -31,6 +33,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   readonly #parts: DatapathParts;
   /** Who waits for the answer to each request of ours; as many at most as the CoAP endpoint has room for. */
   readonly #askers = new Map<RequestHandle, Asker>();
+  readonly #downlink: DownlinkOut;
   #armedFor = Number.POSITIVE_INFINITY;
   #expiring = false;
   #lookAtLifetimes: Instant = 0 as Instant;
@@ -44,6 +47,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   constructor(parts: DatapathParts) {
     this.#parts = parts;
     this.#now = parts.now();
+    this.#downlink = this.#downlinkOut();
   }
 
   receiveDtls(remote: Remote, datagram: Bytes): void {
@@ -54,7 +58,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
 
   receivePlain(remote: Remote, datagram: Bytes): void {
     this.#begin(remote);
-    const peer = this.#parts.plain.peer(remote, displaced => this.#parts.coap.drop(displaced, this));
+    const peer = this.#parts.plain.peer(remote, displaced => this.#displaced(displaced));
     if (peer !== undefined) this.#parts.coap.receive(this.#now, peer, datagram, this);
     this.#end();
   }
@@ -72,18 +76,31 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     return restored;
   }
 
+  /** Goes on with what was wanted of these devices; after the sessions. */
+  restoreDevices(rows: Iterable<Row>): void {
+    this.#begin(undefined);
+    for (const row of rows) this.#parts.service.devices.restore(row, this.#downlink);
+    this.#end();
+  }
+
   /** The timer that `arm` asked for has come. */
   expire(): void {
     this.#armedFor = Number.POSITIVE_INFINITY;
     this.#begin(undefined);
     this.#parts.dtls?.expire(this.#now, this);
     this.#parts.coap.expire(this.#now, this);
+    this.#parts.service.devices.expire(this.#downlink);
     this.#expireLifetimes();
     this.#end();
   }
 
-  /** What another process wrote into the store: a revoked credential ends its session. */
+  /** What another process wrote into the store: a revoked credential ends its session, a command is delivered. */
   foreign(event: StoredEvent): void {
+    if (wishes.has(event.type)) {
+      this.#begin(undefined);
+      this.#parts.service.devices.look(event.row, this.#downlink);
+      return this.#end();
+    }
     const credential = event.details?.credential;
     if (event.type !== 'credential-revoked' || typeof credential !== 'number') return;
     this.#begin(undefined);
@@ -106,16 +123,22 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     if (context === undefined) return;
     const decide = (turn: RequestContext) => this.#parts.service.route(request, turn);
     this.#decide({ exchange, context, decide, attempts: 0 });
+    const { principal } = context;
+    this.#parts.service.devices.heard(
+      principal.kind === 'psk' ? principal.row : undefined,
+      exchange.peer,
+      this.#downlink,
+    );
   }
 
   response(handle: RequestHandle, response: Response, lasts: boolean): void {
     const asker = this.#askers.get(handle);
-    if (!lasts) this.#askers.delete(handle);
+    if (!lasts || asker?.hearsOnce === true) this.#askers.delete(handle);
     asker?.response(response, lasts);
   }
 
   notified(notification: Notification): void {
-    this.#parts.coap.confirm(notification, this);
+    this.#parts.service.devices.notified(notification, this.#sequence, this.#downlink);
   }
 
   unobserved(): void {
@@ -159,7 +182,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     this.#parts.coap.ping(this.#now, peer, this);
   }
 
-  moved(peer: Peer, { credential }: Owner, remote: Remote): void {
+  moved(peer: Peer, { row, credential }: Owner, remote: Remote): void {
     this.#parts.report.moved(peer, remote);
     const state = {
       kind: 'state',
@@ -168,11 +191,20 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
       state: writeState(remote),
       readMark: this.#sequence ?? 0,
     } as const;
-    this.#commitSession(state, () => {});
+    this.#commitSession(state, () => {}, this.#movedEvent(row as Row, remote));
   }
 
-  closed(peer: Peer, { credential }: Owner, reason: CloseReason): void {
+  #movedEvent(row: Row, { address, port }: Remote): FleetEvent[] {
+    const record = this.#parts.store.view().device(row);
+    if (record?.registration === undefined) return [];
+    const { rules } = this.#parts.service;
+    const registered = { ...record, registration: record.registration };
+    return [deviceEvent(rules, 'address-changed', this.#now.wall, registered, { address, port })];
+  }
+
+  closed(peer: Peer, { row, credential }: Owner, reason: CloseReason): void {
     this.#parts.coap.drop(peer, this);
+    this.#parts.service.devices.gone(row as Row, peer);
     this.#parts.report.closed(peer, reason);
     // The session that replaced it also replaces it in the store.
     if (reason === 'replaced') return;
@@ -202,8 +234,13 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     this.#parts.coap.cancel(this.#now, handle, this);
   }
 
-  #commitSession(change: SessionChange, settled: (durable: boolean) => void): void {
-    this.#parts.store.commit({ ...emptyCommit, sessions: [change] }, result => {
+  #displaced(peer: Peer): void {
+    this.#parts.coap.drop(peer, this);
+    this.#parts.service.devices.gone(undefined, peer);
+  }
+
+  #commitSession(change: SessionChange, settled: (durable: boolean) => void, events: readonly FleetEvent[] = []): void {
+    this.#parts.store.commit({ devices: [], events, sessions: [change] }, result => {
       this.#begin(undefined);
       settled(result === 'durable');
       this.#end();
@@ -248,6 +285,8 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
       if (outcome.refusal !== undefined) this.#parts.report.refusal(outcome.refusal, outcome.reply.code, work.context);
       this.#parts.report.committed(outcome.commit);
       this.#answer(work.exchange, outcome.reply);
+      const { peer } = work.exchange;
+      this.#parts.service.devices.changed(outcome.commit, peer, isPlainPeer(peer), this.#downlink);
     } else {
       this.#decideAgain(work, result);
     }
@@ -278,8 +317,10 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     store.commit(commit, result => {
       this.#expiring = false;
       this.#begin(undefined);
-      if (result === 'durable') this.#parts.report.committed(commit);
-      else this.#noteAgain(commit);
+      if (result === 'durable') {
+        this.#parts.report.committed(commit);
+        this.#parts.service.devices.changed(commit, undefined, false, this.#downlink);
+      } else this.#noteAgain(commit);
       if (result === 'failed') this.#expireNotBefore = (this.#now.instant + seconds(retryAfterSeconds)) as Instant;
       else this.#expireLifetimes();
       this.#end();
@@ -292,6 +333,39 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
       const current = view.device(record.row);
       if (current !== undefined) this.#parts.service.stored(current);
     }
+  }
+
+  /** What the service writes about devices. Commits settle in turns of their own. */
+  #downlinkOut(): DownlinkOut {
+    const { coap, dtls, plain, store, report } = this.#parts;
+    const now = () => this.#now;
+    return {
+      get now() {
+        return now();
+      },
+      view: () => store.view(),
+      commit: (commit, settled) =>
+        store.commit(commit, result => {
+          this.#begin(undefined);
+          if (result === 'durable') report.committed(commit);
+          settled(result);
+          this.#end();
+        }),
+      ask: (peer, draft, asker) => this.ask(peer, draft, asker),
+      cancel: handle => this.cancel(handle),
+      reach: ({ registration, lastExchange }) => {
+        const { transport, address, port } = registration;
+        if (transport === 'coap') return plain.peer({ socket: 0, address, port }, peer => this.#displaced(peer));
+        const peer = lastExchange?.association;
+        return peer !== undefined && dtls?.session(peer) !== undefined ? peer : undefined;
+      },
+      isThere: peer => !isPlainPeer(peer) && dtls?.session(peer) !== undefined,
+      newObservationToken: peer => coap.newObservationToken(peer),
+      restoreStanding: (peer, token, observation) => coap.restoreStanding(peer, token, observation),
+      forgetStanding: (peer, token) => coap.forgetStanding(peer, token),
+      confirm: notification => coap.confirm(notification, this),
+      forget: notification => coap.forget(notification),
+    };
   }
 
   #contextOf(exchange: Exchange): Context | undefined {
@@ -322,6 +396,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   #end(): void {
     const { coap, dtls, service } = this.#parts;
     let next = Math.min(coap.nextExpiry() ?? never, dtls?.nextExpiry() ?? never, this.#lookAtLifetimes);
+    next = Math.min(next, service.devices.nextExpiry() ?? never);
     const lifetimes = service.nextExpiry();
     if (lifetimes !== undefined && !this.#expiring) {
       const due = this.#now.instant + Math.max(0, lifetimes - this.#now.wall);
@@ -374,6 +449,8 @@ function principalOf({ row, credential }: { row: number; credential: number }): 
   return { kind: 'psk', row: row as Row, credential: credential as CredentialId };
 }
 
+/** What other processes want of a device, or want no more. */
+const wishes: ReadonlySet<EventType> = new Set<EventType>(['command', 'observation', 'allocated', 'forgotten']);
 const anonymous: Principal = { kind: 'anonymous' };
 const never = Number.POSITIVE_INFINITY;
 const maxAttempts = 5;

@@ -18,9 +18,13 @@ export function recover({ datapath, dtls, service, store }: RecoveredParts): num
       const { association, sequence } = record.lastExchange ?? {};
       if (association !== undefined && sequence !== undefined) dtls.raiseReadMark(association, sequence);
     }
-    if (page.length < pageLength) return sessions;
+    if (page.length < pageLength) break;
     from = (page.at(-1)!.row + 1) as Row;
   }
+  // So is each last value: what brought it must not bring it again.
+  for (const { peer, sequence } of store.valueRecords()) dtls.raiseReadMark(peer, sequence);
+  datapath.restoreDevices(store.rowsWithWork());
+  return sessions;
 }
 
 interface RecoveredParts {

@@ -120,6 +120,18 @@ export const answers = {
     code: ResponseCode.BadRequest,
     sentence: 'The device lacks an object that its profile requires.',
   },
+  'send-without-registration': {
+    code: ResponseCode.NotFound,
+    sentence: 'Values were sent by a device that is not registered.',
+  },
+  'send-unreadable': {
+    code: ResponseCode.BadRequest,
+    sentence: 'The values that were sent cannot be read, or are of the wrong type.',
+  },
+  'values-full': {
+    code: ResponseCode.BadRequest,
+    sentence: 'More values were sent than are kept for a device.',
+  },
 } as const satisfies Record<RefusalReason, Answer>;
 
 export function answerTo(refusal: Refusal, dialect: Dialect | undefined): Reply {

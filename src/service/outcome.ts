@@ -45,6 +45,8 @@ export interface Questions {
 }
 
 export interface Asker {
+  /** It is told of the first answer only: what comes later on a standing observation, others hear. */
+  readonly hearsOnce?: boolean;
   /** The answer; or (`lasts`) a notification, with more to come. Its views are valid only during the call. */
   response(response: Response, lasts: boolean): void;
   /** There will be no answer, or no further notification. */

@@ -231,7 +231,7 @@ function rawOf(request: Request): RawRegistration {
   };
 }
 
-function contactOf(request: Request, context: RequestContext): Contact {
+export function contactOf(request: Request, context: RequestContext): Contact {
   return {
     wall: context.now.wall,
     principal: context.principal,

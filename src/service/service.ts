@@ -9,8 +9,9 @@ import { noProfiles, type ProfileSet } from '../fleet/profile.ts';
 import { defaultGrace, expire, type FleetRules, removalTime } from '../fleet/registration.ts';
 import type { RegistrationIds } from '../fleet/registrationId.ts';
 import type { Commit, View } from '../fleet/store.ts';
+import { DeviceManagement, type DeviceManagementOptions } from './deviceManagement.ts';
 import type { Outcome, RequestContext } from './outcome.ts';
-import { RegistrationInterface } from './rd.ts';
+import { contactOf, RegistrationInterface } from './rd.ts';
 import { wellKnownCore } from './wellKnown.ts';
 
 /**
@@ -19,6 +20,8 @@ import { wellKnownCore } from './wellKnown.ts';
  */
 export class Service {
   readonly rules: FleetRules;
+  /** Commands, observations and reports. */
+  readonly devices: DeviceManagement;
   readonly #rd: RegistrationInterface;
   readonly #expiry = new ExpiryIndex();
   #profiles: ProfileSet;
@@ -35,6 +38,7 @@ export class Service {
       },
       registrationId: (row, generation) => ids.of(row, generation),
     };
+    this.devices = new DeviceManagement(this.rules, options);
     const { insecureCoap, strictParameters = false } = options;
     this.#rd = new RegistrationInterface({ ids, insecureCoap, strictParameters }, this.rules);
   }
@@ -54,6 +58,10 @@ export class Service {
       if (request.code === Method.POST) return this.#rd.update(request, context, second);
       if (request.code === Method.DELETE) return this.#rd.deregister(request, context, second);
       return methodNotAllowed;
+    }
+    if (path.length === 1 && first === 'dp') {
+      if (request.code !== Method.POST) return methodNotAllowed;
+      return this.devices.send(request, context, contactOf(request, context));
     }
     if (path.length === 2 && first === '.well-known' && second === 'core') {
       return request.code === Method.GET ? { kind: 'reply', reply: wellKnownCore(request) } : methodNotAllowed;
@@ -95,7 +103,7 @@ export class Service {
   }
 }
 
-export interface ServiceOptions {
+export interface ServiceOptions extends DeviceManagementOptions {
   readonly ids: RegistrationIds;
   readonly insecureCoap: boolean;
   /** Refuses LwM2M requests with parameters that the specification does not know; by default they are stored. */

@@ -1,3 +1,4 @@
+import type { Command } from '../../src/fleet/command.ts';
 import type { Credential } from '../../src/fleet/credential.ts';
 import type { DeviceRecord } from '../../src/fleet/device.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
@@ -5,6 +6,7 @@ import type { CredentialId, EndpointName, Row, Sector } from '../../src/fleet/na
 import type { Observation } from '../../src/fleet/observation.ts';
 import type { Outage } from '../../src/fleet/outage.ts';
 import type { SessionRow } from '../../src/fleet/session.ts';
+import type { LastValue } from '../../src/fleet/value.ts';
 
 /**
  * A disk that outlives the processes that write on it: transactions in order, of which some are durable and the newer
@@ -21,6 +23,9 @@ export class MemoryDisk {
   readonly events = new Table<number, StoredEvent>(this.journal);
   /** By row and number. */
   readonly observations = new Table<string, Observation>(this.journal);
+  readonly commands = new Table<string, Command>(this.journal);
+  /** By row and path. */
+  readonly values = new Table<string, LastValue>(this.journal);
   readonly meta = new Table<'meta', Meta>(this.journal);
   /** Rows that were handed out stay so, whatever becomes of them. */
   nextRow = 1;

@@ -1,5 +1,7 @@
 import { type Bytes, toHex } from '../../src/base/bytes.ts';
+import type { Peer } from '../../src/base/peer.ts';
 import type { Milliseconds, WallTime } from '../../src/base/time.ts';
+import type { Command } from '../../src/fleet/command.ts';
 import type { Credential } from '../../src/fleet/credential.ts';
 import type { DeviceRecord } from '../../src/fleet/device.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
@@ -17,8 +19,10 @@ import {
   type Store,
   type View,
 } from '../../src/fleet/store.ts';
+import type { LastValue } from '../../src/fleet/value.ts';
+import { type Path, rootPath, type ValuePath } from '../../src/lwm2m/path.ts';
 import { type MemoryDisk, nameKey } from './memoryDisk.ts';
-import { mayModel, putRecord, readObservations, writeModel } from './memoryModel.ts';
+import { keyOf, mayModel, putRecord, readCommands, readObservations, readValues, writeModel } from './memoryModel.ts';
 
 /**
  * The registry in memory, as one process sees it: what was asked for is written in groups, what was written becomes
@@ -63,6 +67,17 @@ export class MemoryStore implements Store {
 
   sessions(): Iterable<SessionRow> {
     return [...this.#disk.sessions.values()];
+  }
+
+  rowsWithWork(): Iterable<Row> {
+    const keys = [...this.#disk.observations.entries(), ...this.#disk.commands.entries()].map(([key]) => key);
+    return new Set(keys.map(key => Number(key.split(' ')[0]) as Row));
+  }
+
+  *valueRecords(): Iterable<{ readonly peer: Peer; readonly sequence: number }> {
+    for (const { peer, sequence } of this.#disk.values.values()) {
+      if (peer !== undefined && sequence !== undefined) yield { peer, sequence };
+    }
   }
 
   events(from: number, limit: number): StoredEvent[] {
@@ -232,6 +247,26 @@ class MemoryView implements View {
 
   observations(row: Row): Observation[] {
     return readObservations(this.#disk, row);
+  }
+
+  observation(row: Row, id: number): Observation | undefined {
+    return this.#disk.observations.get(keyOf(row, id));
+  }
+
+  commands(row: Row): Command[] {
+    return readCommands(this.#disk, row);
+  }
+
+  value(row: Row, path: ValuePath): LastValue | undefined {
+    return this.#disk.values.get(keyOf(row, path));
+  }
+
+  values(row: Row, below: Path): LastValue[] {
+    return readValues(this.#disk, row, below);
+  }
+
+  valueCount(row: Row): number {
+    return readValues(this.#disk, row, rootPath).length;
   }
 
   nameHasCredential(name: EndpointName, sector: Sector | undefined): boolean {

@@ -1,0 +1,267 @@
+import t from 'tap';
+import { parseProfile } from '../../src/adapters/profiles.ts';
+import { seconds } from '../../src/base/time.ts';
+import { DeviceObjects } from '../../src/device/objects.ts';
+import type { Operation } from '../../src/fleet/command.ts';
+import { ProfileSet } from '../../src/fleet/profile.ts';
+import { Definitions } from '../../src/lwm2m/definitions.ts';
+import type { ResourceValue } from '../../src/lwm2m/value.ts';
+import { SmallWorld } from '../support/smallWorld.ts';
+
+const definitions = Definitions.registry();
+const read: Operation = { kind: 'read', paths: ['/3303/0/5700'] };
+const reboot: Operation = { kind: 'execute', paths: ['/3/0/4'] };
+
+function thermometer(more: Record<string, ResourceValue> = {}) {
+  return new DeviceObjects(definitions, { '/1/0/1': 300, '/3/0/0': 'ACME', '/3303/0/5700': 21.5, ...more });
+}
+
+function profiles(observe: string): ProfileSet {
+  return new ProfileSet([parseProfile(`{name: default, observe: [${observe}]}`, 'default')]);
+}
+
+const observing = () => new SmallWorld({ profiles: profiles("{path: '/3303/0/5700', pmin: 0, pmax: 60}") });
+
+t.test('an observation is made after the 2.01, and not in the same breath', async t => {
+  const world = observing();
+  const device = world.device('node-1', { objects: thermometer() }).connect();
+  device.register();
+  t.strictSame(device.said, ['connected', 'register 2.01']);
+  t.equal(device.device.observations, 0, 'a request that overtakes the 2.01 is lost');
+  world.run(300);
+  t.equal(device.device.observations, 0);
+  world.run(700);
+  t.equal(device.device.observations, 1);
+  t.strictSame(world.values(device), { '/3303/0/5700': 21.5 });
+  device.set('/3303/0/5700', 23);
+  world.run(2000);
+  t.strictSame(world.values(device), { '/3303/0/5700': 23 });
+  t.match(world.story(device), ['credential-added', 'registered', 'observation active', 'value', 'value']);
+  t.equal(world.service.devices.sizes().lines, 0, 'nothing is kept for a device of which nothing is wanted');
+});
+
+t.test('after kill -9 an observation still matches its notifications, without a new handshake', async t => {
+  const world = observing();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(2000);
+  world.restart();
+  t.equal(world.coap.sizes().observations, 1);
+  device.set('/3303/0/5700', 25);
+  world.run(2000);
+  t.strictSame(world.values(device), { '/3303/0/5700': 25 });
+  t.strictSame(device.said, ['connected', 'register 2.01'], 'the device noticed nothing');
+  t.equal(device.device.observations, 1);
+});
+
+t.test(
+  'registering again, and an Update on another association, make the observation anew; other updates keep it',
+  async t => {
+    const world = observing();
+    const device = world.device('node-1', { objects: thermometer() }).connect().register();
+    world.run(2000);
+    const made = () => world.story(device, 'observation').length;
+    t.equal(made(), 1);
+    device.update();
+    world.run(2000);
+    t.equal(made(), 1, 'an Update keeps it');
+    device.register();
+    world.run(2000);
+    t.equal(made(), 2, 'a registration makes it anew');
+    device.connect().update();
+    world.run(2000);
+    t.equal(made(), 3, 'so does an Update on another association');
+    device.port = 50_001;
+    device.set('/3303/0/5700', 30);
+    world.run(3000);
+    t.equal(made(), 3, 'a device that moves keeps it');
+    t.strictSame(world.values(device), { '/3303/0/5700': 30 });
+    device.deregister();
+    t.strictSame(world.values(device), {}, 'everything goes with the registration');
+    t.equal(world.disk.observations.size, 0);
+    t.equal(world.story(device, 'address-changed').length, 1);
+  },
+);
+
+t.test('a value that the disk refused is not acknowledged, and comes again', async t => {
+  const world = observing();
+  const device = world
+    .device('node-1', { objects: thermometer(), behaviour: { confirmable: true } })
+    .connect()
+    .register();
+  world.run(2000);
+  world.diskFails = true;
+  device.set('/3303/0/5700', 40);
+  world.run(1000);
+  world.diskFails = false;
+  t.strictSame(world.values(device), { '/3303/0/5700': 21.5 });
+  world.run(10_000);
+  t.strictSame(world.values(device), { '/3303/0/5700': 40 });
+});
+
+t.test('a device that notifies no more is noticed, and observed again when it can be', async t => {
+  const world = observing();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(2000);
+  world.carries = () => false;
+  world.run(seconds(60 * 2 + 93 + 10));
+  t.match(world.story(device, 'observation'), ['observation active', 'observation silent']);
+  world.carries = () => true;
+  world.run(seconds(600));
+  t.equal(world.story(device, 'observation').at(-1), 'observation active');
+});
+
+t.test('what a device has not is not observed, and what it refuses is told', async t => {
+  const world = new SmallWorld({ profiles: profiles("{path: '/3303/0/5701'}, {path: '/9/0/1'}") });
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(3000);
+  t.strictSame(world.story(device, 'observation'), ['observation refused 4.04']);
+});
+
+t.test('several paths are one Observe-Composite with LwM2M 1.2', async t => {
+  const world = new SmallWorld({ profiles: profiles("{paths: ['/3303/0/5700', '/3/0/0']}") });
+  const device = world
+    .device('node-1', { objects: thermometer() })
+    .connect()
+    .register({ version: [1, 2] });
+  world.run(3000);
+  t.equal(device.device.observations, 1);
+  t.strictSame(world.values(device), { '/3/0/0': 'ACME', '/3303/0/5700': 21.5 });
+});
+
+t.test('commands are carried out in order, the urgent one first, one at a time', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  const first = world.queue(device, read);
+  const second = world.queue(device, reboot);
+  const urgent = world.queue(device, { kind: 'delete', paths: ['/3303/9'] }, { priority: 9 });
+  world.run(5000);
+  t.match(world.command(device, first), { state: 'succeeded', reason: '2.05', answer: { code: 0x45 } });
+  t.match(world.command(device, second), { state: 'succeeded', reason: '2.04' });
+  t.match(world.command(device, urgent), { state: 'failed', reason: '4.04' });
+  t.strictSame(device.executed, ['/3/0/4 ']);
+  t.strictSame(world.values(device), { '/3303/0/5700': 21.5 }, 'what was read is a last value');
+  const order = [...world.disk.events.values()].filter(({ details }) => details?.state === 'sent');
+  t.strictSame(
+    order.map(({ details }) => details?.command),
+    [urgent, first, second],
+  );
+});
+
+t.test('a sleepy device gets its command when it wakes, and not before', async t => {
+  const world = new SmallWorld({
+    profiles: new ProfileSet([parseProfile('{name: default, queue: {awake: 20}}', 'default')]),
+  });
+  const device = world
+    .device('node-1', { objects: thermometer(), behaviour: { awake: seconds(20) } })
+    .connect()
+    .register({ queueMode: true });
+  world.run(seconds(60));
+  const id = world.queue(device, read);
+  world.run(seconds(600));
+  t.match(world.command(device, id), { state: 'queued', attempts: 3 }, 'nothing was sent to a device that sleeps');
+  device.update();
+  world.run(2000);
+  t.match(world.command(device, id), { state: 'succeeded' });
+  t.strictSame(world.story(device, 'asleep', 'awake'), ['asleep', 'awake']);
+});
+
+t.test('a mute device: what may be done twice is tried again, what may not ends as unknown', async t => {
+  const world = new SmallWorld();
+  const device = world
+    .device('node-1', { objects: thermometer(), behaviour: { mute: true } })
+    .connect()
+    .register();
+  const reading = world.queue(device, read, { attempts: 2 });
+  const executing = world.queue(device, reboot);
+  world.run(seconds(1200));
+  t.match(world.command(device, reading), { state: 'failed', reason: 'timeout', attempts: 0 });
+  t.match(world.command(device, executing), { state: 'unknown-outcome', reason: 'timeout' });
+  t.equal(world.service.devices.sizes().lines, 0);
+});
+
+t.test('a command that was sent before a crash is not sent again if it must not be done twice', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(1000);
+  world.carries = to => to === 'device';
+  const executing = world.queue(device, reboot);
+  world.run(1000);
+  t.strictSame(device.executed, ['/3/0/4 '], 'the device did it, and its answer is lost');
+  world.restart();
+  world.carries = () => true;
+  world.run(seconds(600));
+  t.match(world.command(device, executing), { state: 'unknown-outcome', reason: 'restart' });
+  t.strictSame(device.executed, ['/3/0/4 ']);
+
+  const reading = world.queue(device, read);
+  world.carries = () => false;
+  world.run(1000);
+  t.match(world.command(device, reading), { state: 'sent' });
+  world.restart();
+  world.carries = () => true;
+  world.run(seconds(10));
+  t.match(world.command(device, reading), { state: 'succeeded' }, 'what may be done twice is');
+});
+
+t.test('what has no outcome by its deadline is given up, and an answer that comes later is rejected', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(1000);
+  world.carries = () => false;
+  const late = world.queue(device, reboot, { patience: 5000 });
+  const waiting = world.queue(device, read, { patience: 6000 });
+  world.run(8000);
+  t.match(world.command(device, late), { state: 'unknown-outcome', reason: 'deadline' });
+  t.match(world.command(device, waiting), { state: 'expired' });
+  world.carries = () => true;
+  world.run(seconds(120));
+  t.match(world.command(device, late), { state: 'unknown-outcome' });
+});
+
+t.test('Send is stored once, also if the answer is lost in a crash', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  device.send('/3303/0', '/3/0/0');
+  t.strictSame(device.said.slice(2), ['send 2.04']);
+  t.strictSame(world.values(device), { '/3/0/0': 'ACME', '/3303/0/5700': 21.5 });
+  t.equal(world.story(device, 'value').length, 1);
+  world.carries = to => to === 'server';
+  device.send('/3303/0');
+  world.run(500);
+  world.restart();
+  world.carries = () => true;
+  world.run(10_000);
+  t.strictSame(device.said.slice(3), ['send 2.04']);
+  t.equal(world.story(device, 'value').length, 2);
+});
+
+t.test('more values than are kept for a device are refused, and what was there stays', async t => {
+  const world = new SmallWorld({
+    profiles: new ProfileSet([parseProfile('{name: default, values: {limit: 1}}', 'default')]),
+  });
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  device.send('/3303/0/5700');
+  device.send('/3/0/0', '/1/0/1');
+  t.strictSame(device.said.slice(2), ['send 2.04', 'send 4.00']);
+  t.strictSame(world.values(device), { '/3303/0/5700': 21.5 });
+});
+
+t.test('a device that is not registered sends nothing', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect();
+  device.send('/3303/0/5700');
+  t.strictSame(device.said, ['connected', 'send 4.04']);
+});
+
+t.test('only so many commands that are over are kept', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  for (let i = 0; i < 40; i++) world.queue(device, read);
+  world.run(seconds(60));
+  t.equal(world.disk.commands.size, 32);
+  t.equal(
+    world.story(device, 'command').filter(text => text === 'command succeeded 2.05').length,
+    40,
+    'nothing is lost silently',
+  );
+});

@@ -1,0 +1,305 @@
+import { pino } from 'pino';
+import { PermutedConnectionIds } from '../../src/adapters/connectionIds.ts';
+import { BlockPermutation } from '../../src/adapters/registrationIds.ts';
+import { type Bytes, noBytes, utf8 } from '../../src/base/bytes.ts';
+import { SeededRandom } from '../../src/base/random.ts';
+import type { Instant, Milliseconds, Now, WallTime } from '../../src/base/time.ts';
+import { codeText } from '../../src/coap/codec/code.ts';
+import { CoapEndpoint } from '../../src/coap/endpoint.ts';
+import { Device, type DeviceOptions, type DeviceOut } from '../../src/device/device.ts';
+import { cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
+import { DtlsEndpoint } from '../../src/dtls/endpoint.ts';
+import {
+  type Command,
+  type CommandId,
+  type CommandOptions,
+  newCommand,
+  type Operation,
+} from '../../src/fleet/command.ts';
+import type { EndpointName, Row } from '../../src/fleet/names.ts';
+import { RegistrationIds } from '../../src/fleet/registrationId.ts';
+import type { LastValue } from '../../src/fleet/value.ts';
+import { rootPath } from '../../src/lwm2m/path.ts';
+import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
+import { Datapath } from '../../src/server/datapath.ts';
+import { isPlainPeer, PlainPeers } from '../../src/server/plainPeers.ts';
+import { pskLookup } from '../../src/server/pskLookup.ts';
+import { recover } from '../../src/server/recovery.ts';
+import { createReport } from '../../src/server/report.ts';
+import { Service, type ServiceOptions } from '../../src/service/service.ts';
+import { MemoryAdmin } from './memoryAdmin.ts';
+import { MemoryDisk } from './memoryDisk.ts';
+import { keyOf } from './memoryModel.ts';
+import { MemoryStore } from './memoryStore.ts';
+
+/**
+ * A server that dies and comes back, and devices over DTLS, on a virtual clock: for stories about one device, where each
+ * datagram matters. What an operator does, he does to the disk, as another process would.
+ */
+export class SmallWorld {
+  readonly disk = new MemoryDisk();
+  readonly admin = new MemoryAdmin(this.disk);
+  readonly devices: SmallDevice[] = [];
+  /** Datagrams are lost, or come later, as this says. */
+  carries: (to: 'server' | 'device', device: SmallDevice) => boolean = () => true;
+  /** The disk refuses while it says so. */
+  diskFails = false;
+  time = 1_000_000;
+  readonly #options: Partial<ServiceOptions>;
+  readonly #events: { at: number; order: number; run: () => void }[] = [];
+  #order = 0;
+  #server: Running;
+
+  constructor(options: Partial<ServiceOptions> = {}) {
+    this.#options = options;
+    this.#server = new Running(this, this.#options);
+  }
+
+  get now(): Now {
+    return { instant: this.time as Instant, wall: (1_700_000_000_000 + this.time) as WallTime };
+  }
+
+  get service(): Service {
+    return this.#server.service;
+  }
+
+  get coap(): CoapEndpoint {
+    return this.#server.coap;
+  }
+
+  device(name: string, options: Partial<DeviceOptions> = {}): SmallDevice {
+    const device = new SmallDevice(this, name, this.devices.length, options);
+    this.devices.push(device);
+    return device;
+  }
+
+  /** The process is killed, and another one goes on with what the disk kept. */
+  restart(): void {
+    this.#server.end();
+    this.disk.journal.crash(this.disk.journal.committed - this.disk.journal.durable);
+    this.#server = new Running(this, this.#options);
+  }
+
+  /** Queues a command, as another process does; the server finds out. */
+  queue(device: SmallDevice, operation: Operation, options?: CommandOptions): CommandId {
+    const row = device.row;
+    const { disk } = this;
+    disk.transaction(() => {
+      const id = (disk.lastSequence + 1) as CommandId;
+      disk.commands.put(keyOf(row, id), newCommand(id, operation, this.now.wall, options));
+      disk.events.put(id, {
+        sequence: id,
+        type: 'command',
+        at: this.now.wall,
+        row,
+        name: device.name,
+        details: { command: id, state: 'queued' },
+      });
+      disk.writeMeta({ lastSequence: id });
+    });
+    disk.journal.flushed(disk.journal.committed);
+    const event = disk.events.get(disk.lastSequence)!;
+    this.after(100, () => this.#server.datapath.foreign(event));
+    return event.sequence as CommandId;
+  }
+
+  command(device: SmallDevice, id: CommandId): Command | undefined {
+    return this.disk.commands.get(keyOf(device.row, id));
+  }
+
+  values(device: SmallDevice): Record<string, LastValue['value']> {
+    const values = this.#server.store.view().values(device.row, rootPath);
+    return Object.fromEntries(values.map(({ path, value }) => [path, value]));
+  }
+
+  /** The events about a device, each as its type and the details that are asked for. */
+  story(device: SmallDevice, ...types: string[]): string[] {
+    return [...this.disk.events.values()]
+      .filter(({ row, type }) => row === device.row && (types.length === 0 || types.includes(type)))
+      .map(({ type, details }) => [type, details?.state, details?.reason].filter(word => word !== undefined).join(' '));
+  }
+
+  after(span: Milliseconds, run: () => void): void {
+    this.#events.push({ at: this.time + span, order: this.#order++, run });
+  }
+
+  toServer(device: SmallDevice, datagram: Bytes): void {
+    if (this.carries('server', device)) this.after(latency, () => this.#server.receive(device, datagram));
+  }
+
+  toDevice(port: number, datagram: Bytes): void {
+    const device = this.devices.find(one => one.port === port);
+    if (device !== undefined && this.carries('device', device)) this.after(latency, () => device.receive(datagram));
+  }
+
+  run(span: Milliseconds): void {
+    const end = this.time + span;
+    for (;;) {
+      this.#events.sort((a, b) => a.at - b.at || a.order - b.order);
+      const [event] = this.#events;
+      const device = this.devices.find(one => one.due === Math.min(...this.devices.map(({ due }) => due)));
+      const next = Math.min(event?.at ?? never, device?.due ?? never, this.#server.due);
+      if (next > end) break;
+      this.time = Math.max(this.time, next);
+      if (event?.at === next) this.#events.shift()!.run();
+      else if (this.#server.due === next) this.#server.expire();
+      else device!.expire();
+    }
+    this.time = end;
+  }
+}
+
+/** A device over DTLS, or with `dtls: undefined` over plain CoAP. */
+export class SmallDevice {
+  readonly name: EndpointName;
+  readonly device: Device;
+  /** Its address; another one after network address translation forgot it. */
+  port: number;
+  readonly said: string[] = [];
+  readonly executed: string[] = [];
+  readonly #world: SmallWorld;
+  readonly #out: DeviceOut;
+
+  constructor(world: SmallWorld, name: string, number: number, options: Partial<DeviceOptions>) {
+    this.#world = world;
+    this.name = name as EndpointName;
+    this.port = 40_000 + number;
+    const key = utf8(`the key of ${name}`);
+    world.admin.addCredential(world.now.wall, this.name, utf8(name), key);
+    const random = new SeededRandom(100 + number);
+    this.device = new Device({ random, dtls: { identity: utf8(name), key, cid: noBytes }, ...options });
+    this.#out = {
+      transmit: datagram => world.toServer(this, datagram.slice()),
+      connected: () => void this.said.push('connected'),
+      answered: (what, code) => void this.said.push(`${what} ${codeText(code)}`),
+      failed: (what, fault) => void this.said.push(`${what} ${fault}`),
+      closed: reason => void this.said.push(`closed ${reason}`),
+      executed: (path, args) => void this.executed.push(`${path} ${args}`),
+    };
+  }
+
+  get row(): Row {
+    return this.#world.disk.names.get(`\0${this.name}`)!.row;
+  }
+
+  get due(): number {
+    return this.device.nextExpiry() ?? never;
+  }
+
+  connect(): this {
+    this.device.connect(this.#world.now, this.#out);
+    this.#world.run(1000);
+    return this;
+  }
+
+  register(content: MapContent = {}): this {
+    this.device.register(this.#world.now, { lifetime: 86_400, version: [1, 1], ...content }, this.#out);
+    this.#world.run(100);
+    return this;
+  }
+
+  update(): this {
+    this.device.update(this.#world.now, undefined, this.#out);
+    this.#world.run(100);
+    return this;
+  }
+
+  deregister(): this {
+    this.device.deregister(this.#world.now, this.#out);
+    this.#world.run(100);
+    return this;
+  }
+
+  set(path: Parameters<Device['set']>[1] | string, value: Parameters<Device['set']>[2]): this {
+    this.device.set(this.#world.now, path as Parameters<Device['set']>[1], value, this.#out);
+    this.#world.run(100);
+    return this;
+  }
+
+  send(...paths: string[]): this {
+    this.device.send(this.#world.now, paths as unknown as Parameters<Device['send']>[1], 112, this.#out);
+    this.#world.run(100);
+    return this;
+  }
+
+  receive(datagram: Bytes): void {
+    this.device.receive(this.#world.now, datagram, this.#out);
+  }
+
+  expire(): void {
+    this.device.expire(this.#world.now, this.#out);
+  }
+}
+
+/** One run of the server, as `server/server.ts` puts its parts together. */
+class Running {
+  readonly service: Service;
+  readonly store: MemoryStore;
+  readonly coap: CoapEndpoint;
+  readonly datapath: Datapath;
+  due = never;
+  #ended = false;
+
+  constructor(world: SmallWorld, options: Partial<ServiceOptions>) {
+    const random = new SeededRandom(world.time);
+    this.store = new MemoryStore(world.disk, {
+      later: (span, run) => world.after(span, () => (this.#ended ? undefined : run())),
+      writeTakes: () => 1,
+      flushTakes: () => 1,
+      fault: () => (world.diskFails ? 'write' : undefined),
+      conflicts: () => false,
+    });
+    const { outages, firstPeer } = this.store.started(world.now.wall);
+    const ids = new RegistrationIds(new BlockPermutation(secret));
+    this.service = new Service({ ids, insecureCoap: false, outages, ...options });
+    const dtls = new DtlsEndpoint({
+      random: random.fork(),
+      firstPeer,
+      fakeKeySecret: secret,
+      cids: new PermutedConnectionIds(secret),
+      psk: pskLookup(this.store, error => {
+        throw error;
+      }),
+      suites: cipherSuites,
+    });
+    this.coap = new CoapEndpoint({
+      random: random.fork(),
+      sequenceOf: peer => (isPlainPeer(peer) ? undefined : dtls.writeSequence(peer)),
+    });
+    this.datapath = new Datapath({
+      coap: this.coap,
+      dtls,
+      service: this.service,
+      store: this.store,
+      report: createReport(pino({ level: 'silent' })),
+      plain: new PlainPeers(16, 1),
+      now: () => world.now,
+      sendDtls: ({ port }, datagram) => world.toDevice(port, datagram.slice()),
+      sendPlain: ({ port }, datagram) => world.toDevice(port, datagram.slice()),
+      arm: at => {
+        this.due = at;
+      },
+    });
+    recover({ datapath: this.datapath, dtls, service: this.service, store: this.store });
+    this.datapath.expire();
+  }
+
+  receive({ port }: SmallDevice, datagram: Bytes): void {
+    if (!this.#ended) this.datapath.receiveDtls({ socket: 1, address: '192.0.2.1', port }, datagram);
+  }
+
+  expire(): void {
+    this.due = never;
+    this.datapath.expire();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.due = never;
+    this.store.abandon();
+  }
+}
+
+const latency: Milliseconds = 10;
+const never = Number.POSITIVE_INFINITY;
+const secret = new Uint8Array(32).map((_, n) => (n * 37 + 11) & 0xff);
