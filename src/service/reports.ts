@@ -32,10 +32,10 @@ export function reported(
   dossier: Dossier,
   receipt: Receipt,
   view: View,
-): { values: ValueChange[]; details: Readonly<Record<string, unknown>> } {
+): { values: ValueChange[]; details: Readonly<Record<string, unknown>>; refused: number } {
   if (isContentFault(entries)) {
     const { reason, detail } = entries;
-    return { values: [], details: { unreadable: reason, ...(detail === undefined ? {} : { detail }) } };
+    return { values: [], details: { unreadable: reason, ...(detail === undefined ? {} : { detail }) }, refused: 0 };
   }
   const { row, generation } = record;
   const { changes, refused } = lastValues(
@@ -46,7 +46,7 @@ export function reported(
     path => view.value(row, path) !== undefined,
     () => dossier.allocation.values.limit - view.valueCount(row),
   );
-  return { values: changes, details: valueDetails(entries, refused) };
+  return { values: changes, details: valueDetails(entries, refused), refused };
 }
 
 export function deviceEvent(

@@ -42,8 +42,8 @@ export function sendValues(
   const entries = readReport(rootPath, request, dossier);
   if (isContentFault(entries)) return refused(unreadable(entries.reason), entries.detail ?? entries.reason);
   const receipt = { received: now.wall, source: 'send' as const, peer: undefined, sequence: undefined };
-  const { values, details } = reported(entries, registered, dossier, receipt, view);
-  if (details.refused !== undefined) return refused('values-full', `${String(details.refused)} values have no room`);
+  const { values, details, refused: excess } = reported(entries, registered, dossier, receipt, view);
+  if (excess > 0) return refused('values-full', `${excess} values have no room`);
   const event = deviceEvent(rules, 'value', now.wall, registered, { send: true, ...details });
   const commit = { devices: [report(contact, registered)], values, events: [event] };
   return { kind: 'commit', commit, reply: reply(ResponseCode.Changed) };

@@ -116,7 +116,9 @@ export class SmallWorld {
   story(device: SmallDevice, ...types: string[]): string[] {
     return [...this.disk.events.values()]
       .filter(({ row, type }) => row === device.row && (types.length === 0 || types.includes(type)))
-      .map(({ type, details }) => [type, details?.state, details?.reason].filter(word => word !== undefined).join(' '));
+      .map(({ type, details }) =>
+        [type, details?.state, details?.reason].filter((word): word is string => typeof word === 'string').join(' '),
+      );
   }
 
   after(span: Milliseconds, run: () => void): void {
