@@ -7,6 +7,7 @@ import { type DeviceView, deviceView } from '../fleet/deviceView.ts';
 import type { Row } from '../fleet/names.ts';
 import { noProfiles } from '../fleet/profile.ts';
 import { type FleetRules, forget } from '../fleet/registration.ts';
+import { addOperations } from './deviceOperations.ts';
 import { type CommonOptions, endpointName, examples, wholeNumber, withCommonOptions } from './options.ts';
 import { fail, printJson, printPages, printTable } from './output.ts';
 import { fleetRules } from './rules.ts';
@@ -31,6 +32,7 @@ export function deviceCommand(): Command {
     .description('Remove a registration; its credential stays, so the device can register again')
     .addHelpText('after', examples('rollcall device forget node-1'))
     .action((endpoint: string, options: CommonOptions) => remove(endpoint, options).catch(fail));
+  addOperations(command);
   return command;
 }
 

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { credentialCommand } from './credential.ts';
 import { deviceCommand } from './device.ts';
+import { eventsCommand } from './events.ts';
 import { keyCommand } from './key.ts';
 import { objectCommand } from './object.ts';
 import { profileCommand } from './profile.ts';
@@ -17,6 +18,7 @@ const program = new Command('rollcall')
   .addCommand(deviceCommand())
   .addCommand(profileCommand())
   .addCommand(objectCommand())
+  .addCommand(eventsCommand())
   .addCommand(keyCommand());
 exitWithTwo(program);
 

@@ -56,7 +56,7 @@ async function writeRows(rows: readonly (readonly string[])[], before: readonly 
   return widths;
 }
 
-async function write(text: string): Promise<void> {
+export async function write(text: string): Promise<void> {
   if (!process.stdout.write(text)) await once(process.stdout, 'drain');
 }
 

@@ -1,0 +1,158 @@
+import type { WallTime } from '../base/time.ts';
+import { decodeAllocation } from '../fleet/allocation.ts';
+import {
+  type Command,
+  type CommandId,
+  type CommandOptions,
+  cancelled,
+  isOver,
+  newCommand,
+  type Operation,
+} from '../fleet/command.ts';
+import type { DeviceRecord } from '../fleet/device.ts';
+import type { EventType, FleetEvent } from '../fleet/event.ts';
+import type { Row } from '../fleet/names.ts';
+import { maxObservations, type Observation, type Wish, wanted } from '../fleet/observation.ts';
+import type { Commit } from '../fleet/store.ts';
+import { type Environment, lastSequence } from './lmdbEnvironment.ts';
+import { decodeRecord, encodeEvent } from './lmdbForms.ts';
+import { mayModel, readCommands, readObservations, writeModel } from './lmdbModel.ts';
+import { OperatorError } from './operatorError.ts';
+
+/**
+ * What operators want of devices: each wish one transaction with its event, from which a running server learns of it.
+ * Without a server it waits in the store for one.
+ */
+
+/** Throws `OperatorError` if the device is not registered or its queue is full. */
+export async function queueCommand(
+  environment: Environment,
+  wall: WallTime,
+  row: Row,
+  operation: Operation,
+  options: CommandOptions,
+): Promise<Command> {
+  const queued = await change(environment, row, record => {
+    const waiting = readCommands(environment, row).filter(command => !isOver(command));
+    const { limit } = decodeAllocation(record.registration!.allocation).queue;
+    if (waiting.length >= limit) {
+      throw new OperatorError(`the queue of ${record.name} is full: ${limit} commands wait already`);
+    }
+    const command = newCommand((lastSequence(environment) + 1) as CommandId, operation, wall, options);
+    const { id } = command;
+    const details = { command: id, operation: operation.kind, paths: operation.paths, state: 'queued' };
+    const commands = [{ row, generation: record.generation, id, expected: 0, command }];
+    return { result: command, commit: { devices: [], commands, events: [eventOf('command', wall, record, details)] } };
+  });
+  return queued!;
+}
+
+/** `undefined` if there is no such command, or it is too late. */
+export async function cancelCommand(
+  environment: Environment,
+  wall: WallTime,
+  row: Row,
+  id: CommandId,
+): Promise<Command | undefined> {
+  return change(environment, row, record => {
+    const before = readCommands(environment, row).find(command => command.id === id);
+    const command = before && cancelled(before, wall);
+    if (command === undefined) return undefined;
+    const details = {
+      command: id,
+      operation: command.operation.kind,
+      paths: command.operation.paths,
+      state: 'cancelled',
+    };
+    const commands = [{ row, generation: record.generation, id, expected: before!.version, command }];
+    return { result: command, commit: { devices: [], commands, events: [eventOf('command', wall, record, details)] } };
+  });
+}
+
+/** Wishes for an observation; one that is there already gets the new attributes and is made anew. */
+export async function wishObservation(
+  environment: Environment,
+  wall: WallTime,
+  row: Row,
+  wish: Wish,
+): Promise<Observation> {
+  const wished = await change(environment, row, record => {
+    const present = readObservations(environment, row);
+    const before = present.find(({ paths }) => paths.join(' ') === wish.paths.join(' '));
+    if (before === undefined && present.length >= maxObservations) {
+      throw new OperatorError(`${record.name} has ${maxObservations} observations already`);
+    }
+    const id = before?.id ?? (present.at(-1)?.id ?? 0) + 1;
+    const observation = wanted(wish, id, (before?.version ?? 0) + 1, wall);
+    return { result: observation, commit: observationCommit(record, wall, before, observation, 'wanted') };
+  });
+  return wished!;
+}
+
+/** The server rejects the next notification, which ends it on the device too. Whether it was there. */
+export async function endObservation(
+  environment: Environment,
+  wall: WallTime,
+  row: Row,
+  paths: readonly string[],
+): Promise<Observation | undefined> {
+  return change(environment, row, record => {
+    const before = readObservations(environment, row).find(one => one.paths.join(' ') === paths.join(' '));
+    if (before === undefined) return undefined;
+    return { result: before, commit: observationCommit(record, wall, before, undefined, 'cancelled') };
+  });
+}
+
+function observationCommit(
+  record: DeviceRecord,
+  wall: WallTime,
+  before: Observation | undefined,
+  observation: Observation | undefined,
+  state: string,
+): Commit {
+  const { row, generation } = record;
+  const { id, paths } = (observation ?? before)!;
+  const events = [eventOf('observation', wall, record, { observation: id, paths, state })];
+  return { devices: [], observations: [{ row, generation, id, expected: before?.version ?? 0, observation }], events };
+}
+
+/** Decides inside the transaction, so that nobody can be faster; `undefined` changes nothing. */
+async function change<Result>(
+  environment: Environment,
+  row: Row,
+  decide: (record: DeviceRecord) => { result: Result; commit: Commit } | undefined,
+): Promise<Result | undefined> {
+  let refusal: unknown;
+  const written = environment.root.transaction(() => {
+    // What is thrown inside a transaction does not undo it: it is carried out of it instead.
+    try {
+      const bytes = environment.devices.get(row);
+      const record = bytes === undefined ? undefined : decodeRecord(row, bytes);
+      if (record?.registration === undefined)
+        throw new OperatorError(`${record?.name ?? 'the device'} is not registered`);
+      const decided = decide(record);
+      if (decided === undefined || !mayModel(environment, decided.commit)) return undefined;
+      let sequence = lastSequence(environment);
+      writeModel(environment, decided.commit);
+      for (const event of decided.commit.events) void environment.events.put(++sequence, encodeEvent(event));
+      return decided.result;
+    } catch (error) {
+      refusal = error;
+      return undefined;
+    }
+  });
+  const { flushed } = environment.root;
+  const result = await written;
+  if (refusal !== undefined) throw refusal;
+  await flushed;
+  return result;
+}
+
+function eventOf(
+  type: EventType,
+  at: WallTime,
+  { row, name, sector }: DeviceRecord,
+  details: Readonly<Record<string, unknown>>,
+): FleetEvent {
+  return { type, at, row, name, ...(sector === undefined ? {} : { sector }), details };
+}
