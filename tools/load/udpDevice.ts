@@ -6,6 +6,8 @@ import { SystemRandom } from '../../src/adapters/systemRandom.ts';
 import type { Bytes } from '../../src/base/bytes.ts';
 import { codeText } from '../../src/coap/codec/code.ts';
 import { Device, type DeviceOptions, type DeviceOut } from '../../src/device/device.ts';
+import type { ValuePath } from '../../src/lwm2m/path.ts';
+import type { ResourceValue } from '../../src/lwm2m/value.ts';
 import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
 
 /** Our device on a UDP socket of its own, with promises: one thing at a time, and each rejects with a `LoadFailure`. */
@@ -27,11 +29,15 @@ export class UdpDevice implements LoadDevice {
     socket.on('error', () => undefined);
   }
 
-  static async open(server: Target, dtls: DeviceOptions['dtls']): Promise<UdpDevice> {
+  static async open(
+    server: Target,
+    dtls: DeviceOptions['dtls'],
+    more: Partial<DeviceOptions> = {},
+  ): Promise<UdpDevice> {
     const socket = createSocket(isIPv6(server.host) ? 'udp6' : 'udp4');
     socket.connect(server.port, server.host);
     await once(socket, 'connect');
-    return new UdpDevice(new Device({ random, ...(dtls && { dtls }) }), socket);
+    return new UdpDevice(new Device({ random, ...(dtls && { dtls }), ...more }), socket);
   }
 
   connect(): Promise<void> {
@@ -40,6 +46,12 @@ export class UdpDevice implements LoadDevice {
 
   register(registration: MapContent): Promise<void> {
     return this.#do(() => this.#device.register(systemNow(), registration, this.#out));
+  }
+
+  /** Measures something: whoever observes it hears of it. */
+  set(path: ValuePath, value: ResourceValue): void {
+    this.#device.set(systemNow(), path, value, this.#out);
+    this.#arm();
   }
 
   update(): Promise<void> {
