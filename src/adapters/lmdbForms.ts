@@ -5,7 +5,7 @@ import { Reader } from '../base/reader.ts';
 import type { WallTime } from '../base/time.ts';
 import { Writer } from '../base/writer.ts';
 import type { DeviceRecord, LastExchange, Registration } from '../fleet/device.ts';
-import type { EventType, FleetEvent, StoredEvent } from '../fleet/event.ts';
+import { type EventType, eventTypes, type FleetEvent, type StoredEvent } from '../fleet/event.ts';
 import type { CredentialId, EndpointName, RegistrationId, Row, Sector } from '../fleet/names.ts';
 import type { Dialect } from '../lwm2m/registrationRequest.ts';
 
@@ -263,24 +263,5 @@ const present = Uint8Array.of(1);
 const dialects: readonly Dialect[] = ['lwm2m', 'cbor', 'rd'];
 const transports = ['coap', 'coaps'] as const;
 const exchangeAnswers = ['created', 'changed', 'deleted'] as const;
-const eventTypes: readonly EventType[] = [
-  'registered',
-  'updated',
-  'deregistered',
-  'expired',
-  'forgotten',
-  'credential-added',
-  'credential-revoked',
-  'refused',
-  'allocated',
-  'profile-set',
-  'profile-removed',
-  'address-changed',
-  'awake',
-  'asleep',
-  'command',
-  'observation',
-  'value',
-];
 const encoder = new Encoder({ useRecords: false, tagUint8Array: false } as object);
 const decoder = new Decoder({ useRecords: false });

@@ -13,26 +13,30 @@ export interface FleetEvent {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-export type EventType =
-  | 'registered'
-  | 'updated'
-  | 'deregistered'
-  | 'expired'
-  | 'forgotten'
-  | 'credential-added'
-  | 'credential-revoked'
-  | 'refused'
-  | 'allocated'
-  | 'profile-set'
-  | 'profile-removed'
-  | 'address-changed'
-  | 'awake'
-  | 'asleep'
-  | 'command'
-  | 'observation'
-  | 'value';
+/** Stored by position: append, never reorder. */
+export const eventTypes = [
+  'registered',
+  'updated',
+  'deregistered',
+  'expired',
+  'forgotten',
+  'credential-added',
+  'credential-revoked',
+  'refused',
+  'allocated',
+  'profile-set',
+  'profile-removed',
+  'address-changed',
+  'awake',
+  'asleep',
+  'command',
+  'observation',
+  'value',
+] as const;
 
-/** An event as stored. Sequence numbers start at 1 and have no gaps. */
+export type EventType = (typeof eventTypes)[number];
+
+/** An event as stored. Sequence numbers start at 1 and have no gaps but those that retention made. */
 export interface StoredEvent extends FleetEvent {
   readonly sequence: number;
 }

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { PermutedConnectionIds } from '../adapters/connectionIds.ts';
 import { isCopy, openDataDirectory, settleHere } from '../adapters/dataDirectory.ts';
 import { DirectoryLock } from '../adapters/directoryLock.ts';
+import { EventSweep } from '../adapters/eventRetention.ts';
 import { profileSet, syncProfiles } from '../adapters/lmdbProfiles.ts';
 import { LmdbStore } from '../adapters/lmdbStore.ts';
 import { readDefinitions } from '../adapters/objectFiles.ts';
@@ -10,7 +11,7 @@ import { BlockPermutation } from '../adapters/registrationIds.ts';
 import { systemNow } from '../adapters/systemClock.ts';
 import { SystemRandom } from '../adapters/systemRandom.ts';
 import { type SocketAddress, UdpSocket } from '../adapters/udpSocket.ts';
-import type { Instant } from '../base/time.ts';
+import { type Instant, seconds } from '../base/time.ts';
 import { CoapEndpoint } from '../coap/endpoint.ts';
 import { DtlsEndpoint } from '../dtls/endpoint.ts';
 import { RegistrationIds } from '../fleet/registrationId.ts';
@@ -129,6 +130,22 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       datapath.foreign(event);
     }
   }, foreignPollMilliseconds);
+  let sweep: EventSweep | undefined;
+  let sweptAt = Number.NEGATIVE_INFINITY;
+  let sweeping: Promise<void> | undefined;
+  const retention = setInterval(() => {
+    const { instant, wall } = systemNow();
+    if (sweep === undefined && instant - sweptAt < betweenSweeps) return;
+    sweep ??= new EventSweep(environment);
+    sweeping = sweep.step(wall, sweepLength).then(
+      removed => {
+        if (removed !== undefined) return;
+        sweep = undefined;
+        sweptAt = systemNow().instant;
+      },
+      (error: unknown) => log.error({ msg: 'store', error: String(error) }),
+    );
+  }, sweepMilliseconds);
   const alive = setInterval(() => {
     store
       .alive(systemNow().wall, dtls.nextPeer)
@@ -143,9 +160,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     async stop() {
       stopping = true;
       clearInterval(poll);
+      clearInterval(retention);
       clearInterval(alive);
       clearTimeout(timer);
       await store.alive(systemNow().wall, dtls.nextPeer);
+      await sweeping;
       await store.settled();
       clearTimeout(timer);
       await Promise.all([sockets.coap?.close(), sockets.coaps?.close()]);
@@ -158,4 +177,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
 const maxPlainPeers = 131_072;
 const foreignPollMilliseconds = 100;
+/** Events that are looked at in one turn, and how often that is: a million take a quarter of an hour. */
+const sweepLength = 1000;
+const sweepMilliseconds = 1000;
+const betweenSweeps = seconds(3600);
 const aliveMilliseconds = 30_000;
