@@ -73,7 +73,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const ids = new RegistrationIds(new BlockPermutation(keyring.registrationIds));
   if (options.profiles !== undefined) await syncProfiles(environment, options.profiles, now.wall);
   const profiles = profileSet(environment);
-  const service = new Service({ ids, insecureCoap, strictParameters, outages, profiles });
+  const service = new Service({ ids, insecureCoap, strictParameters, outages, profiles, definitions });
   const random = new SystemRandom();
   const seed = () => Math.floor(random.fraction() * 2 ** 32);
   const dtls = new DtlsEndpoint({
