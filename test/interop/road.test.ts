@@ -1,8 +1,7 @@
 import { execFile } from 'node:child_process';
-import { access } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
 import t from 'tap';
 import { TestServer } from '../support/server.ts';
+import { isInstalled } from '../support/tool.ts';
 
 const peer = 'coap-client-openssl';
 const keyText = 'sixteen byte key';
@@ -16,24 +15,8 @@ function post(identity: string, key: string, uri: string, payload: string): Prom
   });
 }
 
-async function isInstalled(name: string): Promise<boolean> {
-  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
-    const found = await access(join(folder, name)).then(
-      () => true,
-      () => false,
-    );
-    if (found) return true;
-  }
-  return false;
-}
-
 t.test('a device with libcoap registers over DTLS and is there after kill -9', async t => {
-  if (!(await isInstalled(peer))) {
-    const missing = `${peer} is not installed (Debian: libcoap3-bin)`;
-    if (process.env.ROLLCALL_REQUIRE_PEERS === '1') t.fail(missing);
-    else t.pass(missing, { skip: missing });
-    return;
-  }
+  if (!(await isInstalled(t, peer, 'libcoap3-bin'))) return;
   const server = await TestServer.start();
   t.teardown(() => server.remove());
   await server.cli('credential', 'add', 'node-1', '--key', keyHex);
