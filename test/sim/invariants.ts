@@ -1,0 +1,151 @@
+import { toHex } from '../../src/base/bytes.ts';
+import type { Peer } from '../../src/base/peer.ts';
+import type { DeviceRecord, LastExchange } from '../../src/fleet/device.ts';
+import type { Row } from '../../src/fleet/names.ts';
+import type { Commit } from '../../src/fleet/store.ts';
+import { type MemoryDisk, nameKey, Table } from '../support/memoryDisk.ts';
+import { LogReplay } from './logReplay.ts';
+import type { SimDevice } from './simDevice.ts';
+import type { SimServer } from './simServer.ts';
+
+/**
+ * What has to hold in every world at every moment, numbered as in the design. 5 (no nonce twice) is `NonceWatch`, 6
+ * (silence to strangers) is `Stranger`, and 9 to 11 are about how a world ends: `World.check`.
+ */
+export class Invariants {
+  readonly #disk: MemoryDisk;
+  readonly #server: SimServer;
+  readonly #devices: readonly SimDevice[];
+  readonly #violated: Violated;
+  readonly #log: LogReplay;
+  /** For each association the newest record that changed something, and the exchanges that did. Undone by a crash with their changes. */
+  readonly #effects: Table<Peer, Effects>;
+  /** Whose each association is, by what was stored when it opened. */
+  readonly #opened: Table<Peer, Row>;
+  readonly #rowOf = new Map<string, Row>();
+
+  constructor(disk: MemoryDisk, server: SimServer, devices: readonly SimDevice[], violated: Violated) {
+    this.#disk = disk;
+    this.#server = server;
+    this.#devices = devices;
+    this.#violated = violated;
+    this.#log = new LogReplay(disk, violated);
+    this.#effects = new Table(disk.journal);
+    this.#opened = new Table(disk.journal);
+  }
+
+  /** In the transaction that writes a commit. */
+  written({ devices, sessions = [] }: Commit): void {
+    for (const change of sessions) {
+      if (change.kind !== 'opened') continue;
+      const { peer, identity } = change.session;
+      if (this.#opened.get(peer) !== undefined) this.#violated(5, `association ${peer} opened twice`);
+      this.#opened.put(peer, this.#disk.credentials.get(toHex(identity))!.row);
+    }
+    for (const { record } of devices) this.#changed(record);
+  }
+
+  /** 7: every capacity respected. Cheap enough for every event. */
+  capacities(): void {
+    const process = this.#server.process;
+    if (process === undefined) return;
+    const { dtls: dtlsLimits, coap: coapLimits } = this.#server.limits;
+    const dtls = process.dtls.sizes();
+    if (dtls.associations > dtlsLimits.maxAssociations) this.#violated(7, `${dtls.associations} associations`);
+    if (dtls.handshakes > dtlsLimits.maxHandshakes) this.#violated(7, `${dtls.handshakes} handshakes`);
+    const { exchanges } = process.coap.sizes();
+    if (exchanges > coapLimits.maxExchanges) this.#violated(7, `${exchanges} exchanges`);
+  }
+
+  everySecond(): void {
+    this.#promisesAreKept();
+    this.#namesAreUnique();
+    this.#log.check();
+    this.#effectsWereAsked();
+  }
+
+  /** 1: whoever received 2.01 is registered, until its lifetime ends or it leaves: on the disk, whatever happens next. */
+  #promisesAreKept(): void {
+    const { wall } = this.#server;
+    for (const device of this.#devices) {
+      const { promise } = device;
+      if (promise === undefined || promise.until <= wall) continue;
+      const row = this.#row(device.name);
+      const record = row === undefined ? undefined : this.#disk.devices.durable(row);
+      if (record?.registration === undefined) this.#violated(1, `${device.name} is not registered, and was told so`);
+      const process = this.#server.process;
+      if (process === undefined || record === undefined) continue;
+      const location = `/rd/${process.service.rules.registrationId(record.row, record.generation)}`;
+      if (location !== promise.location)
+        this.#violated(1, `${device.name} is at ${location}, and not where it was told`);
+    }
+  }
+
+  /** 2: one name, one registration; names and records belong together in both directions. */
+  #namesAreUnique(): void {
+    const { devices, names } = this.#disk;
+    for (const { name, sector, row } of devices.values()) {
+      const entry = names.get(nameKey(name, sector));
+      if (entry?.row !== row) this.#violated(2, `${name} has row ${entry?.row}, and its record row ${row}`);
+    }
+    if (names.size !== devices.size) this.#violated(2, `${names.size} names and ${devices.size} records`);
+  }
+
+  /** 3 and 4, of a change on an association: made by the credential's own session, in an order, once. */
+  #changed(record: DeviceRecord): void {
+    const exchange = record.lastExchange;
+    if (exchange?.association === undefined || exchange.sequence === undefined) return;
+    const { association, sequence, messageId } = exchange;
+    const before = this.#effects.get(association);
+    // The end of a lifetime, or an operator: the record keeps the exchange that it had.
+    if (before?.exchange === exchange) return;
+    const row = this.#opened.get(association);
+    if (row !== record.row)
+      this.#violated(3, `${record.name} was changed on association ${association}, of row ${row}`);
+    if (before !== undefined && sequence <= before.exchange.sequence!) {
+      this.#violated(
+        5,
+        `record ${sequence} of association ${association} took effect after ${before.exchange.sequence}`,
+      );
+    }
+    if (before?.recent.includes(messageId))
+      this.#violated(4, `message ${messageId} of ${record.name} took effect twice`);
+    const recent = [...(before?.recent ?? []), messageId].slice(-remembered);
+    this.#effects.put(association, { exchange, recent });
+  }
+
+  /** 3 and 4, counted: nobody's record was changed more often than the device with its key asked for. */
+  #effectsWereAsked(): void {
+    for (const device of this.#devices) {
+      const row = this.#row(device.name);
+      if (row === undefined) continue;
+      const { registered, updated, deregistered } = this.#log.effectsOn(row);
+      const { register, update, deregister } = device.asked;
+      if (registered > register) this.#violated(4, `${device.name} registered ${registered} times, asked ${register}`);
+      if (updated > update) this.#violated(4, `${device.name} updated ${updated} times, asked ${update}`);
+      if (deregistered > deregister)
+        this.#violated(4, `${device.name} left ${deregistered} times, asked ${deregister}`);
+    }
+  }
+
+  #row(name: string): Row | undefined {
+    const known = this.#rowOf.get(name);
+    if (known !== undefined) return known;
+    const row = this.#disk.names.get(`\0${name}`)?.row;
+    if (row !== undefined) this.#rowOf.set(name, row);
+    return row;
+  }
+}
+
+/** Throws. */
+export type Violated = (invariant: number, what: string) => never;
+
+interface Effects {
+  /** The newest one that took effect. */
+  readonly exchange: LastExchange;
+  /** Message IDs that took effect. */
+  readonly recent: readonly number[];
+}
+
+/** A device asks one thing at a time: what may come back within EXCHANGE_LIFETIME is among its last few. */
+const remembered = 4;

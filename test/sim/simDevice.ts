@@ -1,0 +1,308 @@
+import type { Bytes } from '../../src/base/bytes.ts';
+import type { SeededRandom } from '../../src/base/random.ts';
+import { type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../../src/base/time.ts';
+import { codeText, ResponseCode } from '../../src/coap/codec/code.ts';
+import { type Asked, Device, type DeviceOut } from '../../src/device/device.ts';
+import { emptyDescription } from '../../src/lwm2m/registrationRequest.ts';
+import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
+import { type Clock, Timer } from './clock.ts';
+import type { Journal } from './journal.ts';
+import type { Address, Network } from './network.ts';
+import { serverAddress } from './simServer.ts';
+
+/**
+ * A device of a world: the real machine, and somebody who behaves like firmware around it. It wants to be registered;
+ * what fails it tries again, after a while, from one step further back.
+ */
+export class SimDevice {
+  readonly name: string;
+  readonly options: SimDeviceOptions;
+  /** Where the network sees it; a NAT may change it. */
+  address: Address;
+  /** What it was told and may rely on. */
+  promise: Promised | undefined;
+  /** How often it asked for each, retransmissions not counted. */
+  readonly asked: Record<Asked, number> = { register: 0, update: 0, deregister: 0 };
+  readonly answers: Record<string, number> = {};
+  handshakes = 0;
+  /** When the server last said that it is registered. */
+  registeredAt: Milliseconds | undefined;
+
+  readonly #parts: SimDeviceParts;
+  readonly #random: SeededRandom;
+  readonly #expiry: Timer;
+  readonly #next: Timer;
+  #identity: Bytes;
+  #key: Bytes;
+  #machine: Device;
+  #isOn = false;
+  #isConnected = false;
+  #underWay: { readonly what: Asked; readonly lifetime: number; wall: WallTime } | undefined;
+  #failures = 0;
+  #lifetime: number;
+
+  constructor(parts: SimDeviceParts, options: SimDeviceOptions, address: Address, random: SeededRandom) {
+    this.#parts = parts;
+    this.options = options;
+    this.name = options.name;
+    this.address = address;
+    this.#random = random;
+    this.#expiry = new Timer(parts.clock);
+    this.#next = new Timer(parts.clock);
+    this.#identity = options.identity;
+    this.#key = options.key;
+    this.#lifetime = options.lifetime;
+    this.#machine = this.#newMachine();
+    parts.network.bind(address, (_, datagram) => this.#receive(datagram));
+  }
+
+  get isOn(): boolean {
+    return this.#isOn;
+  }
+
+  /** Whether its machine waits for nothing. */
+  get isIdle(): boolean {
+    return this.#machine.nextExpiry() === undefined;
+  }
+
+  get identity(): Bytes {
+    return this.#identity;
+  }
+
+  /** In seconds, as it asked for it last. */
+  get lifetime(): number {
+    return this.#lifetime;
+  }
+
+  /** Power is there, with no memory of what was before. */
+  switchOn(): void {
+    if (this.#isOn) return;
+    this.#isOn = true;
+    this.#failures = 0;
+    this.#machine = this.#newMachine();
+    this.#isConnected = false;
+    this.#connect();
+  }
+
+  /** Without a word to anybody. */
+  switchOff(): void {
+    this.#isOn = false;
+    this.#isConnected = false;
+    this.#underWay = undefined;
+    this.#expiry.disarm();
+    this.#next.disarm();
+  }
+
+  /** Operators gave it another identity and key. */
+  rekey(identity: Bytes, key: Bytes): void {
+    this.#identity = identity;
+    this.#key = key;
+    if (!this.#isOn) return;
+    this.switchOff();
+    this.switchOn();
+  }
+
+  /** From now on the network sees it there. */
+  moveTo(address: Address): void {
+    const { network } = this.#parts;
+    network.release(this.address);
+    this.address = address;
+    network.bind(address, (_, datagram) => this.#receive(datagram));
+  }
+
+  /** The server's wall clock was set: what is under way may be decided with the earlier of both times. */
+  wallStepped(): void {
+    if (this.#underWay === undefined) return;
+    const wall = this.#parts.wall();
+    this.#underWay.wall = Math.min(this.#underWay.wall, wall) as WallTime;
+    this.#promiseAtMost(this.#underWay.wall, this.#underWay.lifetime);
+  }
+
+  /** Leaves the registry properly, once it can. */
+  leave(): void {
+    if (!this.#isOn || !this.#isConnected || this.#underWay !== undefined || this.#machine.location === undefined)
+      return;
+    this.#next.disarm();
+    this.#ask('deregister');
+  }
+
+  #newMachine(): Device {
+    const { cid, firstTimeout } = this.options;
+    return new Device({
+      random: this.#random.fork(),
+      dtls: {
+        identity: this.#identity,
+        key: this.#key,
+        ...(cid === undefined ? {} : { cid }),
+        ...(firstTimeout === undefined ? {} : { firstTimeout }),
+      },
+    });
+  }
+
+  #connect(): void {
+    this.#isConnected = false;
+    this.#underWay = undefined;
+    this.handshakes++;
+    this.#turn(() => this.#machine.connect(this.#now(), this.#out));
+  }
+
+  #receive(datagram: Bytes): void {
+    if (this.#isOn) this.#turn(() => this.#machine.receive(this.#now(), datagram, this.#out));
+  }
+
+  #turn(run: () => void): void {
+    run();
+    const next = this.#isOn ? (this.#machine.nextExpiry() ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+    this.#expiry.arm(next, () => this.#turn(() => this.#machine.expire(this.#now(), this.#out)));
+  }
+
+  readonly #out: DeviceOut = {
+    transmit: datagram => this.#parts.network.send(this.address, serverAddress, datagram),
+    connected: () => {
+      this.#isConnected = true;
+      // In a turn of its own: the machine is in the midst of one.
+      this.#later(0, () => this.#ask(this.#machine.location === undefined ? 'register' : 'update'));
+    },
+    answered: (what, code) => this.#answered(what, code),
+    failed: (what, fault) => {
+      this.#parts.journal.note(`${this.name}: ${what} failed, ${fault}`);
+      this.#underWay = undefined;
+      if (this.#isOn) this.#tryAgain(() => this.#connect());
+    },
+    closed: reason => {
+      this.#parts.journal.note(`${this.name}: closed, ${reason}`);
+      this.#isConnected = false;
+      if (this.#isOn) this.#tryAgain(() => this.#connect());
+    },
+  };
+
+  #ask(what: Asked): void {
+    const { journal, wall } = this.#parts;
+    journal.note(`${this.name}: asks ${what}`);
+    if (what === 'register') this.#lifetime = this.#drawLifetime();
+    this.asked[what]++;
+    this.#underWay = { what, lifetime: this.#lifetime, wall: wall() };
+    if (what === 'deregister') this.promise = undefined;
+    else this.#promiseAtMost(wall(), this.#lifetime);
+    this.#turn(() => {
+      const now = this.#now();
+      if (what === 'register') this.#machine.register(now, this.#registration(), this.#out);
+      else if (what === 'update') this.#machine.update(now, undefined, this.#out);
+      else this.#machine.deregister(now, this.#out);
+    });
+  }
+
+  #answered(what: Asked, code: number): void {
+    const text = codeText(code);
+    this.#parts.journal.note(`${this.name}: ${what} answered ${text}`);
+    this.answers[text] = (this.answers[text] ?? 0) + 1;
+    const underWay = this.#underWay;
+    this.#underWay = undefined;
+    if (underWay === undefined) return;
+    if (code === ResponseCode.Created || code === ResponseCode.Changed) {
+      this.#failures = 0;
+      this.registeredAt = this.#parts.clock.now;
+      const until = (underWay.wall + seconds(underWay.lifetime)) as WallTime;
+      this.promise = { location: this.#machine.location!, until };
+      this.#rest();
+    } else if (code === ResponseCode.Deleted) {
+      this.#later(this.#random.fraction() * seconds(60), () => this.#ask('register'));
+    } else if (code === ResponseCode.ServiceUnavailable) this.#tryAgain(() => this.#ask(what));
+    else this.#tryAgain(() => this.#ask('register'));
+  }
+
+  /** Registered: until the next update it sleeps, with or without its session, or does what devices do now and then. */
+  #rest(): void {
+    const { sleepy = 0, restless = 0 } = this.options;
+    if (restless > 0 && this.#random.fraction() < restless) {
+      const pause = this.#random.fraction() * seconds(60);
+      return this.#later(pause, () => {
+        if (this.#random.fraction() < 0.5) this.#ask('deregister');
+        else {
+          this.switchOff();
+          this.switchOn();
+        }
+      });
+    }
+    const sleeps = (0.5 + 0.4 * this.#random.fraction()) * seconds(this.#lifetime);
+    if (sleepy > 0 && this.#random.fraction() < sleepy) {
+      this.#later(0, () => {
+        this.#isConnected = false;
+        this.#turn(() => this.#machine.close(this.#now(), this.#out));
+        this.#later(sleeps, () => this.#connect());
+      });
+    } else this.#later(sleeps, () => this.#ask('update'));
+  }
+
+  /** After a while that grows, so that a server that comes back is not run over. */
+  #tryAgain(what: () => void): void {
+    const pause = Math.min(seconds(60), seconds(1) * 2 ** this.#failures++);
+    this.#later(pause * (0.5 + this.#random.fraction()), what);
+  }
+
+  #later(span: Milliseconds, what: () => void): void {
+    this.#next.disarm();
+    this.#next.arm(this.#parts.clock.now + span, () => {
+      if (this.#isOn) what();
+    });
+  }
+
+  /** While this is under way the server may have decided on it already, or will later: no more than that is sure. */
+  #promiseAtMost(wall: WallTime, lifetime: number): void {
+    if (this.promise === undefined) return;
+    const until = Math.min(this.promise.until, wall + seconds(lifetime)) as WallTime;
+    this.promise = { ...this.promise, until };
+  }
+
+  #registration(): MapContent {
+    return {
+      endpoint: this.name,
+      lifetime: this.#lifetime,
+      version: [1, 1],
+      description: {
+        ...emptyDescription,
+        objects: [{ id: 3, version: undefined, instances: [0] }],
+        metadata: { serial: this.name },
+        links: Array.from({ length: this.options.links ?? 0 }, (_, n) => ({ href: `/sensor/${n}`, attributes: {} })),
+      },
+    };
+  }
+
+  #drawLifetime(): number {
+    return Math.max(1, Math.round(this.options.lifetime * (0.75 + this.#random.fraction() / 2)));
+  }
+
+  #now(): Now {
+    const { now } = this.#parts.clock;
+    return { instant: now as Instant, wall: now as WallTime };
+  }
+}
+
+export interface Promised {
+  readonly location: string;
+  /** In the server's wall time: so long it is registered at least. */
+  readonly until: WallTime;
+}
+
+export interface SimDeviceOptions {
+  readonly name: string;
+  readonly identity: Bytes;
+  readonly key: Bytes;
+  /** In seconds; each registration draws one around it. */
+  readonly lifetime: number;
+  readonly cid?: Bytes;
+  /** How likely it closes its session between updates, and deregisters or restarts after one. */
+  readonly sleepy?: number;
+  readonly restless?: number;
+  readonly firstTimeout?: Milliseconds;
+  /** How many links its registration has, each some twenty bytes. */
+  readonly links?: number;
+}
+
+export interface SimDeviceParts {
+  readonly clock: Clock;
+  readonly network: Network;
+  readonly journal: Journal;
+  /** The server's clock, to know what the device may rely on. */
+  wall(): WallTime;
+}

@@ -1,0 +1,159 @@
+import type { SeededRandom } from '../../src/base/random.ts';
+import { type Milliseconds, seconds } from '../../src/base/time.ts';
+import { randomFor } from './randomFor.ts';
+import { World } from './world.ts';
+
+/**
+ * Worlds whose options come from their seed: every fault is there or not, weak or strong, drawn from a source of its
+ * own, so that what is left out when a failing world is made smaller changes nothing else.
+ */
+export interface SwarmOptions {
+  readonly seed: number;
+  /** Instead of what the seed says. */
+  readonly devices?: number | undefined;
+  readonly minutes?: number | undefined;
+  /** Faults to leave out. */
+  readonly without?: readonly string[] | undefined;
+}
+
+/** The world of a seed, before anything has happened in it. */
+export function swarmWorld(options: SwarmOptions): { world: World; end: Milliseconds } {
+  const { seed, without = [] } = options;
+  const basics = randomFor(seed, 'basics');
+  const drawn = { devices: 1 + basics.below(basics.fraction() < 0.2 ? 60 : 12), minutes: drawMinutes(basics) };
+  const devices = options.devices ?? drawn.devices;
+  const end = seconds(60) * (options.minutes ?? drawn.minutes);
+  const present = (fault: Fault): SeededRandom | undefined => {
+    const random = randomFor(seed, fault);
+    return random.fraction() < 0.5 && !without.includes(fault) ? random : undefined;
+  };
+  const chance = (fault: Fault, most: number): number => {
+    const random = present(fault);
+    return random === undefined ? 0 : most * random.fraction() ** 2;
+  };
+  const smallTables = present('small-tables');
+  const world = new World({
+    seed,
+    replay: replayCommand(options),
+    network: {
+      latency: 1 + basics.below(300),
+      jitter: chance('jitter', 10_000),
+      loss: chance('loss', 0.5),
+      duplicate: chance('duplicate', 0.5),
+      corrupt: chance('corrupt', 0.2),
+      truncate: chance('truncate', 0.2),
+      replay: chance('replay', 0.3),
+      replayWithin: seconds(600),
+      mtu: present('mtu') === undefined ? 0 : 1280,
+    },
+    disk: {
+      write: 0.1,
+      flush: 2 + chance('slow-disk', 20_000),
+      writeFails: chance('write-fails', 0.5),
+      flushFails: chance('flush-fails', 0.5),
+      conflicts: chance('conflicts', 0.5),
+    },
+    limits: {
+      dtls: {
+        maxAssociations: smallTables ? Math.max(2, Math.ceil(devices * smallTables.fraction())) : 256,
+        maxHandshakes: smallTables ? Math.max(2, Math.ceil(devices * smallTables.fraction())) : 256,
+        writeMarkStep: present('small-marks') === undefined ? 1000 : 4,
+        idleTimeout: present('short-idle') === undefined ? seconds(86_400) : seconds(1800),
+        maxAge: present('short-age') === undefined ? seconds(30 * 86_400) : seconds(1800),
+      },
+      coap: { maxExchanges: smallTables ? Math.max(2, 2 * devices) : 4096 },
+    },
+  });
+  const ids = basics.fraction();
+  world.server().devices(devices, {
+    within: seconds(60) * basics.fraction(),
+    lifetime: basics.fraction() < 0.5 ? 60 + basics.below(600) : 60 + basics.below(7200),
+    ...(ids < 0.3 ? {} : { cid: new Uint8Array(ids < 0.8 ? 0 : 4) }),
+    sleepy: chance('sleepy', 1),
+    restless: chance('restless', 0.5),
+    links: basics.below(4) === 0 ? basics.below(100) : 0,
+  });
+  happen(world, end, present);
+  return { world, end };
+}
+
+/** Lives through the world of a seed, to the end and beyond. Throws `Violation`. */
+export function live(options: SwarmOptions): World {
+  const { world, end } = swarmWorld(options);
+  return world.runUntil(end).check();
+}
+
+export function replayCommand({ seed, devices, minutes, without = [] }: SwarmOptions): string {
+  const flags = [
+    devices === undefined ? '' : ` --devices ${devices}`,
+    minutes === undefined ? '' : ` --length ${minutes}`,
+    without.length === 0 ? '' : ` --without ${without.join(',')}`,
+  ];
+  return `npm run seeds -- --seed ${seed}${flags.join('')}`;
+}
+
+function happen(world: World, end: Milliseconds, present: (fault: Fault) => SeededRandom | undefined): void {
+  const times = (fault: Fault, most: number, happens: (at: Milliseconds, random: SeededRandom) => void): void => {
+    const random = present(fault);
+    if (random === undefined) return;
+    const count = 1 + random.below(most);
+    for (let n = 0; n < count; n++) happens(random.fraction() * end, random);
+  };
+  const downtime = (random: SeededRandom) => seconds(300) * random.fraction() ** 4;
+  times('crash', 10, (at, random) => world.at(at, 'crash', downtime(random)));
+  times('kill', 10, (at, random) => world.at(at, 'kill', downtime(random)));
+  times('die-within', 10, (at, random) => world.at(at, 'dieWithin', 1 + random.below(8), downtime(random)));
+  times('power-cut', 3, (at, random) => world.at(at, 'powerCut', downtime(random)));
+  times('rebind', 10, (at, random) => world.at(at, 'rebind', random.fraction()));
+  times('partition', 3, (at, random) =>
+    world.at(at, 'partition', random.fraction()).at(at + seconds(600) * random.fraction(), 'heal'),
+  );
+  times('full-disk', 3, (at, random) =>
+    world.at(at, 'fillDisk').at(at + seconds(600) * random.fraction() ** 2, 'freeDisk'),
+  );
+  times('clock-step', 4, (at, random) => world.at(at, 'stepWall', seconds(2000) * (random.fraction() - 0.5)));
+  times('rotate', 6, (at, random) => world.at(at, 'rotate', random.below(1000)));
+  times('forget', 6, (at, random) => world.at(at, 'forget', random.below(1000)));
+  times('strangers', 1, (at, random) => world.at(at, 'addStrangers', 1 + random.below(3), 200 + random.below(20_000)));
+  times('impostors', 1, (at, random) => world.at(at, 'addImpostors', 1 + random.below(4)));
+}
+
+/** Mostly short, since most goes wrong early; now and then long enough for lifetimes, ages and wraps. */
+function drawMinutes(random: SeededRandom): number {
+  const kind = random.fraction();
+  return kind < 0.7 ? 5 + random.below(60) : kind < 0.95 ? 60 + random.below(600) : 600 + random.below(3000);
+}
+
+export const faults = [
+  'jitter',
+  'loss',
+  'duplicate',
+  'corrupt',
+  'truncate',
+  'replay',
+  'mtu',
+  'slow-disk',
+  'write-fails',
+  'flush-fails',
+  'conflicts',
+  'small-tables',
+  'small-marks',
+  'short-idle',
+  'short-age',
+  'sleepy',
+  'restless',
+  'crash',
+  'kill',
+  'die-within',
+  'power-cut',
+  'rebind',
+  'partition',
+  'full-disk',
+  'clock-step',
+  'rotate',
+  'forget',
+  'strangers',
+  'impostors',
+] as const;
+
+export type Fault = (typeof faults)[number];
