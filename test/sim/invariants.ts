@@ -68,8 +68,10 @@ export class Invariants {
   #promisesAreKept(): void {
     const { wall } = this.#server;
     for (const device of this.#devices) {
+      // What has ended has ended, even if the wall clock is set back.
+      if (device.promise !== undefined && device.promise.until <= wall) device.promise = undefined;
       const { promise } = device;
-      if (promise === undefined || promise.until <= wall) continue;
+      if (promise === undefined) continue;
       const row = this.#row(device.name);
       const record = row === undefined ? undefined : this.#disk.devices.durable(row);
       if (record?.registration === undefined) this.#violated(1, `${device.name} is not registered, and was told so`);

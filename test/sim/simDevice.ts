@@ -37,7 +37,7 @@ export class SimDevice {
   #machine: Device;
   #isOn = false;
   #isConnected = false;
-  #underWay: { readonly what: Asked; readonly lifetime: number; wall: WallTime } | undefined;
+  #underWay: { readonly what: Asked; readonly lifetime: number; wall: WallTime; isVoid: boolean } | undefined;
   #failures = 0;
   #lifetime: number;
 
@@ -118,6 +118,12 @@ export class SimDevice {
     this.#promiseAtMost(this.#underWay.wall, this.#underWay.lifetime);
   }
 
+  /** An operator removed its registration: what it was told is void, and so is what it is about to be told. */
+  forgotten(): void {
+    this.promise = undefined;
+    if (this.#underWay !== undefined) this.#underWay.isVoid = true;
+  }
+
   /** Leaves the registry properly, once it can. */
   leave(): void {
     if (!this.#isOn || !this.#isConnected || this.#underWay !== undefined || this.#machine.location === undefined)
@@ -181,7 +187,7 @@ export class SimDevice {
     journal.note(`${this.name}: asks ${what}`);
     if (what === 'register') this.#lifetime = this.#drawLifetime();
     this.asked[what]++;
-    this.#underWay = { what, lifetime: this.#lifetime, wall: wall() };
+    this.#underWay = { what, lifetime: this.#lifetime, wall: wall(), isVoid: false };
     if (what === 'deregister') this.promise = undefined;
     else this.#promiseAtMost(wall(), this.#lifetime);
     this.#turn(() => {
@@ -203,7 +209,7 @@ export class SimDevice {
       this.#failures = 0;
       this.registeredAt = this.#parts.clock.now;
       const until = (underWay.wall + seconds(underWay.lifetime)) as WallTime;
-      this.promise = { location: this.#machine.location!, until };
+      if (!underWay.isVoid) this.promise = { location: this.#machine.location!, until };
       this.#rest();
     } else if (code === ResponseCode.Deleted) {
       this.#later(this.#random.fraction() * seconds(60), () => this.#ask('register'));

@@ -224,8 +224,10 @@ export class World {
   }
 
   stepWall(by: Milliseconds): void {
+    this.#invariants.everySecond();
     this.simServer.wallOffset += by;
     for (const device of this.fleet) device.wallStepped();
+    this.#invariants.everySecond();
   }
 
   /** A device gets another identity and key; what it had is revoked. */
@@ -246,7 +248,7 @@ export class World {
     const { process } = this.simServer;
     const row = this.disk.names.get(`\0${device.name}`)?.row;
     if (process === undefined || row === undefined) return;
-    device.promise = undefined;
+    device.forgotten();
     this.admin.forget(this.simServer.wall, process.service.rules, row);
   }
 
@@ -315,7 +317,7 @@ export class World {
   /** Until a device has noticed that nobody knows it, and has come back. */
   #longest(): Milliseconds {
     const lifetimes = this.fleet.map(({ lifetime, options }) => Math.max(lifetime, options.lifetime * 1.25));
-    return seconds(1.2 * Math.max(60, ...lifetimes) + 600);
+    return seconds(1.2 * Math.max(60, ...lifetimes) + 1800);
   }
 
   #guarded(run: () => void): void {

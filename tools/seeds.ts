@@ -1,0 +1,160 @@
+import { fork } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { Command, InvalidArgumentError } from 'commander';
+import { fail } from '../src/cli/output.ts';
+import { faults, live, replayCommand, type SwarmOptions } from '../test/sim/swarm.ts';
+
+/** Worlds of the swarm on all cores, for a while or as many as wanted; what fails is made smaller and printed. */
+new Command('seeds')
+  .description('Run simulated worlds until an invariant breaks')
+  .option('--minutes <count>', 'for how long', parsePositive, 1)
+  .option('--count <count>', 'how many worlds, however long they take', parsePositive)
+  .option('--from <seed>', 'the first seed; by default one that nobody has run', parsePositive)
+  .option('--seed <seed>', 'run this one world, and print what went wrong', parsePositive)
+  .option('--devices <count>', 'with --seed: so many devices instead of what the seed says', parsePositive)
+  .option('--length <minutes>', 'with --seed: so many simulated minutes', parsePositive)
+  .option('--without <faults>', `with --seed: leave faults out, of ${faults.join(', ')}`)
+  .option('--jobs <count>', 'how many processes', parsePositive, availableParallelism())
+  .addHelpText(
+    'after',
+    `
+Examples:
+  npm run seeds -- --minutes 10
+  npm run seeds -- --seed 77 --without loss,crash --devices 3
+
+Exit code: 0 if every invariant held in every world, 1 if one did not.
+`,
+  )
+  .action((options: Options) => main(options).catch(fail))
+  .parse();
+
+async function main(options: Options): Promise<void> {
+  if (process.send !== undefined) return work();
+  if (options.seed !== undefined) return replay(options as Options & { seed: number });
+  await swarm(options);
+}
+
+function replay({ seed, devices, length, without }: Options & { seed: number }): void {
+  const world = { seed, devices, minutes: length, without: without?.split(',') };
+  const violation = violationOf(world);
+  console.log(violation ?? `seed ${seed}: every invariant held`);
+  if (violation !== undefined) process.exitCode = 1;
+}
+
+async function swarm(options: Options): Promise<void> {
+  const { count = Number.POSITIVE_INFINITY, jobs } = options;
+  const end = performance.now() + (options.count === undefined ? options.minutes * 60_000 : Number.POSITIVE_INFINITY);
+  const first = options.from ?? (Date.now() % 2 ** 31) + 1000;
+  const totals = { worlds: 0, deviceHours: 0, cpuSeconds: 0, events: 0 };
+  let next = first;
+  let failed: number | undefined;
+  await Promise.all(
+    Array.from({ length: Math.min(jobs, count) }, () => {
+      const worker = fork(fileURLToPath(import.meta.url), [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+      const another = (): void => {
+        const over = failed !== undefined || performance.now() >= end || next >= first + count;
+        if (over) worker.disconnect();
+        else worker.send({ seed: next++ });
+      };
+      worker.on('message', (result: Result) => {
+        totals.worlds++;
+        totals.deviceHours += result.deviceHours;
+        totals.cpuSeconds += result.cpuSeconds;
+        totals.events += result.events;
+        if (!result.held) failed = Math.min(failed ?? result.seed, result.seed);
+        progress(`${totals.worlds} worlds, ${Math.round(totals.deviceHours)} device-hours, seed ${result.seed}`);
+        another();
+      });
+      another();
+      return new Promise<void>((resolve, reject) => {
+        worker.on('exit', code => (code === 0 ? resolve() : reject(new Error(`a worker ended with ${code}`))));
+      });
+    }),
+  );
+  progress('');
+  const { worlds, deviceHours, cpuSeconds, events } = totals;
+  console.log(
+    `${worlds} worlds from seed ${first} on: ${Math.round(deviceHours)} device-hours and ${events} events in ` +
+      `${Math.round(cpuSeconds)} s of CPU, ${Math.round((deviceHours / cpuSeconds) * 3600)} device-hours an hour`,
+  );
+  if (failed === undefined) return console.log('every invariant held in all of them');
+  process.exitCode = 1;
+  console.log(`seed ${failed} broke an invariant; making it smaller`);
+  const smallest = shrink({ seed: failed });
+  console.log(violationOf(smallest));
+}
+
+/** The process that lives through worlds: a seed in, a result out, until nobody sends one. */
+function work(): void {
+  process.on('message', ({ seed }: { seed: number }) => {
+    const before = process.cpuUsage();
+    let result = { held: false, deviceHours: 0, events: 0 };
+    try {
+      const { deviceHours, events } = live({ seed });
+      result = { held: true, deviceHours, events };
+    } catch {
+      // The one who sent the seed runs it again, smaller.
+    }
+    const { user, system } = process.cpuUsage(before);
+    process.send!({ seed, ...result, cpuSeconds: (user + system) / 1e6 } satisfies Result);
+  });
+}
+
+/** Faults off one by one, then half of the devices and half of the time, as long as it still breaks. */
+function shrink(found: SwarmOptions): SwarmOptions {
+  let smallest = found;
+  const accept = (candidate: SwarmOptions): boolean => {
+    progress(replayCommand(candidate));
+    if (violationOf(candidate) === undefined) return false;
+    smallest = candidate;
+    return true;
+  };
+  for (const fault of faults) accept({ ...smallest, without: [...(smallest.without ?? []), fault] });
+  for (let devices = 32; devices >= 1; devices >>= 1) accept({ ...smallest, devices });
+  for (let minutes = 512; minutes >= 1; minutes >>= 1) accept({ ...smallest, minutes });
+  for (const fault of faults) {
+    if (!smallest.without?.includes(fault)) accept({ ...smallest, without: [...(smallest.without ?? []), fault] });
+  }
+  progress('');
+  return smallest;
+}
+
+function violationOf(world: SwarmOptions): string | undefined {
+  try {
+    live(world);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** One line that is written over, on a terminal only. */
+function progress(line: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r${line.slice(0, 100)}\x1b[K`);
+}
+
+function parsePositive(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('expected a whole number from 1 on');
+  return value;
+}
+
+interface Options {
+  readonly minutes: number;
+  readonly count?: number;
+  readonly from?: number;
+  readonly seed?: number;
+  readonly devices?: number;
+  readonly length?: number;
+  readonly without?: string;
+  readonly jobs: number;
+}
+
+interface Result {
+  readonly seed: number;
+  readonly held: boolean;
+  readonly deviceHours: number;
+  readonly events: number;
+  readonly cpuSeconds: number;
+}
