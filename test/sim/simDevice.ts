@@ -242,7 +242,7 @@ export class SimDevice {
 
   /** After a while that grows, so that a server that comes back is not run over. */
   #tryAgain(what: () => void): void {
-    const pause = Math.min(seconds(60), seconds(1) * 2 ** this.#failures++);
+    const pause = Math.min(this.options.longestPause ?? seconds(60), seconds(1) * 2 ** this.#failures++);
     this.#later(pause * (0.5 + this.#random.fraction()), what);
   }
 
@@ -301,6 +301,8 @@ export interface SimDeviceOptions {
   readonly sleepy?: number;
   readonly restless?: number;
   readonly firstTimeout?: Milliseconds;
+  /** How long it waits at most before it tries again. */
+  readonly longestPause?: Milliseconds;
   /** How many links its registration has, each some twenty bytes. */
   readonly links?: number;
 }

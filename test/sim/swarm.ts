@@ -1,5 +1,5 @@
 import type { SeededRandom } from '../../src/base/random.ts';
-import { type Milliseconds, seconds } from '../../src/base/time.ts';
+import { days, type Milliseconds, seconds } from '../../src/base/time.ts';
 import { randomFor } from './randomFor.ts';
 import { World } from './world.ts';
 
@@ -20,9 +20,12 @@ export interface SwarmOptions {
 export function swarmWorld(options: SwarmOptions): { world: World; end: Milliseconds } {
   const { seed, without = [] } = options;
   const basics = randomFor(seed, 'basics');
-  const drawn = { devices: 1 + basics.below(basics.fraction() < 0.2 ? 60 : 12), minutes: drawMinutes(basics) };
-  const devices = options.devices ?? drawn.devices;
-  const end = seconds(60) * (options.minutes ?? drawn.minutes);
+  const drawnDevices = 1 + basics.below(basics.fraction() < 0.2 ? 60 : 12);
+  // From a minute to a day, and the world lasts for some of them: what is rare takes time, and what is frequent does not.
+  const lifetime = Math.round(60 * 1440 ** basics.fraction());
+  const drawnMinutes = 5 + Math.round((lifetime / 60) * 30 * basics.fraction());
+  const devices = options.devices ?? drawnDevices;
+  const end = seconds(60) * (options.minutes ?? drawnMinutes);
   const present = (fault: Fault): SeededRandom | undefined => {
     const random = randomFor(seed, fault);
     return random.fraction() < 0.5 && !without.includes(fault) ? random : undefined;
@@ -58,8 +61,8 @@ export function swarmWorld(options: SwarmOptions): { world: World; end: Millisec
         maxAssociations: smallTables ? Math.max(2, Math.ceil(devices * smallTables.fraction())) : 256,
         maxHandshakes: smallTables ? Math.max(2, Math.ceil(devices * smallTables.fraction())) : 256,
         writeMarkStep: present('small-marks') === undefined ? 1000 : 4,
-        idleTimeout: present('short-idle') === undefined ? seconds(86_400) : seconds(1800),
-        maxAge: present('short-age') === undefined ? seconds(30 * 86_400) : seconds(1800),
+        idleTimeout: present('short-idle') === undefined ? days(3) : seconds(2 * lifetime),
+        maxAge: present('short-age') === undefined ? days(30) : seconds(3 * lifetime),
       },
       coap: { maxExchanges: smallTables ? Math.max(2, 2 * devices) : 4096 },
     },
@@ -67,7 +70,7 @@ export function swarmWorld(options: SwarmOptions): { world: World; end: Millisec
   const ids = basics.fraction();
   world.server().devices(devices, {
     within: seconds(60) * basics.fraction(),
-    lifetime: basics.fraction() < 0.5 ? 60 + basics.below(600) : 60 + basics.below(7200),
+    lifetime,
     ...(ids < 0.3 ? {} : { cid: new Uint8Array(ids < 0.8 ? 0 : 4) }),
     sleepy: chance('sleepy', 1),
     restless: chance('restless', 0.5),
@@ -114,14 +117,12 @@ function happen(world: World, end: Milliseconds, present: (fault: Fault) => Seed
   times('clock-step', 4, (at, random) => world.at(at, 'stepWall', seconds(2000) * (random.fraction() - 0.5)));
   times('rotate', 6, (at, random) => world.at(at, 'rotate', random.below(1000)));
   times('forget', 6, (at, random) => world.at(at, 'forget', random.below(1000)));
-  times('strangers', 1, (at, random) => world.at(at, 'addStrangers', 1 + random.below(3), 200 + random.below(20_000)));
-  times('impostors', 1, (at, random) => world.at(at, 'addImpostors', 1 + random.below(4)));
-}
-
-/** Mostly short, since most goes wrong early; now and then long enough for lifetimes, ages and wraps. */
-function drawMinutes(random: SeededRandom): number {
-  const kind = random.fraction();
-  return kind < 0.7 ? 5 + random.below(60) : kind < 0.95 ? 60 + random.below(600) : 600 + random.below(3000);
+  times('strangers', 1, (at, random) =>
+    world.at(at, 'addStrangers', 1 + random.below(3), Math.max(100, end / (100 + random.below(1000)))),
+  );
+  times('impostors', 1, (at, random) =>
+    world.at(at, 'addImpostors', 1 + random.below(4), { longestPause: seconds(60) + end / 100 }),
+  );
 }
 
 export const faults = [
