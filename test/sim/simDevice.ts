@@ -1,5 +1,5 @@
 import type { Bytes } from '../../src/base/bytes.ts';
-import type { SeededRandom } from '../../src/base/random.ts';
+import type { RandomSource, SeededRandom } from '../../src/base/random.ts';
 import { type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../../src/base/time.ts';
 import { codeText, ResponseCode } from '../../src/coap/codec/code.ts';
 import { type Asked, Device, type DeviceOut } from '../../src/device/device.ts';
@@ -22,7 +22,7 @@ export class SimDevice {
   /** What it was told and may rely on. */
   promise: Promised | undefined;
   /** How often it asked for each, retransmissions not counted. */
-  readonly asked: Record<Asked, number> = { register: 0, update: 0, deregister: 0 };
+  readonly asked: Record<Asked, number> = { register: 0, update: 0, deregister: 0, send: 0 };
   readonly answers: Record<string, number> = {};
   handshakes = 0;
   /** When the server last said that it is registered. */
@@ -135,7 +135,7 @@ export class SimDevice {
   #newMachine(): Device {
     const { cid, firstTimeout } = this.options;
     return new Device({
-      random: this.#random.fork(),
+      random: this.#machineRandom(),
       dtls: {
         identity: this.#identity,
         key: this.#key,
@@ -143,6 +143,14 @@ export class SimDevice {
         ...(firstTimeout === undefined ? {} : { firstTimeout }),
       },
     });
+  }
+
+  /** CoAP draws its first message ID as a fraction; other fractions only spread its timers. */
+  #machineRandom(): RandomSource {
+    const random = this.#random.fork();
+    const { firstMessageId } = this.options;
+    if (firstMessageId === undefined) return random;
+    return { bytes: length => random.bytes(length), fraction: () => (firstMessageId + 0.5) / 0x1_0000 };
   }
 
   #connect(): void {
@@ -301,6 +309,7 @@ export interface SimDeviceOptions {
   readonly sleepy?: number;
   readonly restless?: number;
   readonly firstTimeout?: Milliseconds;
+  readonly firstMessageId?: number;
   /** How long it waits at most before it tries again. */
   readonly longestPause?: Milliseconds;
   /** How many links its registration has, each some twenty bytes. */

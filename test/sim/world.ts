@@ -254,18 +254,21 @@ export class World {
 
   // How time passes.
 
+  /** Lets the next thing happen. */
+  step(): void {
+    const second = Math.floor(this.clock.next() / 1000);
+    if (second > this.#checked) {
+      this.#checked = second;
+      this.#guarded(() => this.#invariants.everySecond());
+    }
+    this.#guarded(() => this.clock.step());
+    this.events++;
+    this.#invariants.capacities();
+  }
+
   runUntil(time: Milliseconds): this {
     const from = this.clock.now;
-    while (this.clock.next() <= time) {
-      const second = Math.floor(this.clock.next() / 1000);
-      if (second > this.#checked) {
-        this.#checked = second;
-        this.#guarded(() => this.#invariants.everySecond());
-      }
-      this.#guarded(() => this.clock.step());
-      this.events++;
-      this.#invariants.capacities();
-    }
+    while (this.clock.next() <= time) this.step();
     this.clock.now = Math.max(this.clock.now, time);
     this.deviceHours += (this.fleet.length * (time - from)) / 3_600_000;
     return this;

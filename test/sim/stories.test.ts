@@ -1,0 +1,196 @@
+import t from 'tap';
+import { seconds } from '../../src/base/time.ts';
+import type { ServerLimits } from './simServer.ts';
+import { World, type WorldOptions } from './world.ts';
+
+const minutes = (count: number) => seconds(60 * count);
+const cid = new Uint8Array(0);
+
+function worldOf(options: Omit<WorldOptions, 'seed'> & { seed?: number } = {}): World {
+  return new World({ seed: 1, replay: 'npx tap dist/test/sim/stories.test.js', ...options });
+}
+
+function limitsOf(dtls: Partial<ServerLimits['dtls']>, exchanges = 4096): Partial<ServerLimits> {
+  return {
+    dtls: { maxAssociations: 256, maxHandshakes: 256, idleTimeout: minutes(60), ...dtls },
+    coap: { maxExchanges: exchanges },
+  };
+}
+
+const handshakesOf = (world: World) => world.fleet.reduce((sum, device) => sum + device.handshakes, 0);
+const answersOf = (world: World, code: string) =>
+  world.fleet.reduce((sum, device) => sum + (device.answers[code] ?? 0), 0);
+const eventsOf = (world: World, type: string) =>
+  [...world.disk.events.values()].filter(event => event.type === type).length;
+
+t.test('power comes back at two hundred devices at once, more than handshakes fit, and all register again', async t => {
+  const world = worldOf({ limits: limitsOf({ maxHandshakes: 64 }), network: { latency: 400, jitter: 50 } });
+  world.server().devices(200, { within: seconds(60), lifetime: 600 });
+  world.at(minutes(3), 'powerCut', seconds(20)).runUntil(minutes(15));
+  t.equal(eventsOf(world, 'registered') >= 400, true, 'each of them twice');
+  t.ok(world.simServer.count('handshakeFaults', 'handshakes-full') > 0, 'though some had to wait');
+  world.check();
+});
+
+t.test('a NAT gives everybody a new address three times: with connection IDs nobody handshakes again', async t => {
+  const world = worldOf();
+  world.server().devices(40, { within: seconds(30), lifetime: 300, cid });
+  for (const at of [5, 6, 12]) world.at(minutes(at), 'rebind');
+  world.runUntil(minutes(30));
+  t.equal(handshakesOf(world), 40);
+  t.ok(world.simServer.process!.dtls.counters.moved >= 80, 'the server followed them');
+  world.check();
+});
+
+t.test('without connection IDs a NAT that forgets costs a handshake, and nobody is lost', async t => {
+  const world = worldOf();
+  world.server().devices(20, { within: seconds(30), lifetime: 300 });
+  world.at(minutes(5), 'rebind').runUntil(minutes(30));
+  t.ok(handshakesOf(world) >= 40);
+  world.check();
+});
+
+t.test(
+  'power fails after each thing that happens in the life of a device, and what it was told stays true',
+  async t => {
+    let survived = 0;
+    for (const survivors of [0, 1, 100]) {
+      for (let events = 0; ; events++) {
+        const world = worldOf({ seed: 7, limits: limitsOf({ writeMarkStep: 2 }) });
+        world.server().devices(1, { lifetime: 60, cid, restless: 0.4 });
+        for (let n = 0; n < events; n++) world.step();
+        if (world.clock.now > seconds(200)) break;
+        world.crash(seconds(3), survivors);
+        world.check();
+        survived++;
+      }
+    }
+    t.ok(survived > 150, `${survived} crashes`);
+  },
+);
+
+t.test('the server dies before each of its outputs, in the midst of a turn, and nothing is done twice', async t => {
+  for (const survivors of [0, 1, 100]) {
+    for (let outputs = 1; outputs <= 40; outputs++) {
+      const world = worldOf({ seed: 9, limits: limitsOf({ writeMarkStep: 2 }) });
+      world.server().devices(1, { lifetime: 60, cid, restless: 0.4 });
+      world.dieWithin(outputs, seconds(3), survivors);
+      world.runUntil(minutes(10));
+      t.equal(world.simServer.starts, 2);
+      world.check();
+    }
+  }
+});
+
+t.test('a disk that takes four seconds for a flush makes devices wait, and none registers twice', async t => {
+  const world = worldOf({ disk: { flush: seconds(4) } });
+  world
+    .server()
+    .devices(30, { within: seconds(60), lifetime: 300 })
+    .runUntil(minutes(20));
+  t.equal(eventsOf(world, 'registered'), 30);
+  t.equal(handshakesOf(world), 30);
+  world.check();
+});
+
+t.test('while the disk is full nobody is told anything that is not so, and afterwards everybody is served', async t => {
+  const world = worldOf();
+  world.at(minutes(1), 'fillDisk').at(minutes(11), 'freeDisk');
+  world.server().devices(20, { within: minutes(5), lifetime: 120, cid });
+  world.runUntil(minutes(10));
+  t.ok(answersOf(world, '5.03') > 0);
+  const told = answersOf(world, '2.01');
+  t.ok(told < 20 && told === eventsOf(world, 'registered'));
+  world.runUntil(minutes(20));
+  t.ok(eventsOf(world, 'registered') >= 20);
+  world.check();
+});
+
+t.test('a wall clock that is set forward and back expires only what is over by it', async t => {
+  const world = worldOf();
+  world.server().devices(10, { within: seconds(10), lifetime: 300, cid });
+  world.at(minutes(10), 'stepWall', minutes(2)).at(minutes(20), 'stepWall', -minutes(30)).runUntil(minutes(40));
+  t.equal(eventsOf(world, 'expired'), 0);
+  world.at(minutes(41), 'stepWall', minutes(60)).runUntil(minutes(45));
+  t.ok(eventsOf(world, 'expired') > 0);
+  world.check();
+});
+
+t.test('credentials rotate under load: the old one opens nothing, and registrations go on', async t => {
+  const world = worldOf({ network: { jitter: 500, loss: 0.05 } });
+  world.server().devices(20, { within: seconds(10), lifetime: 120, cid });
+  for (let n = 0; n < 40; n++) world.at(minutes(2) + seconds(7 * n), 'rotate', 3 * n);
+  world.at(minutes(4), 'crash').runUntil(minutes(20));
+  t.equal([...world.disk.credentials.values()].filter(({ revokedAt }) => revokedAt === undefined).length, 20);
+  t.ok(world.simServer.count('closed', 'revoked') > 0);
+  t.equal(eventsOf(world, 'expired'), 0);
+  world.check();
+});
+
+t.test('half of the fleet is cut off for longer than its lifetimes, expires, and comes back', async t => {
+  const world = worldOf();
+  world.server().devices(20, { within: seconds(10), lifetime: 120 });
+  world.at(minutes(5), 'partition', 0.5).at(minutes(20), 'heal').runUntil(minutes(19));
+  t.ok(eventsOf(world, 'expired') > 0);
+  world.check();
+});
+
+t.test('more devices than associations: the least recently heard goes, and everybody is served in turn', async t => {
+  const world = worldOf({ limits: limitsOf({ maxAssociations: 6, maxHandshakes: 4 }, 24) });
+  world
+    .server()
+    .devices(24, { within: seconds(60), lifetime: 600 })
+    .runUntil(minutes(60));
+  t.ok(world.simServer.count('closed', 'evicted') > 0);
+  world.check();
+});
+
+t.test('handshakes that straddle the change of the cookie secret succeed at once', async t => {
+  const world = worldOf({ network: { latency: seconds(9) } });
+  world
+    .server()
+    .devices(60, { within: minutes(10), lifetime: 3600, firstTimeout: seconds(20) })
+    .runUntil(minutes(20));
+  t.equal(handshakesOf(world), 60);
+  world.check();
+});
+
+t.test('message IDs wrap in the midst of a session', async t => {
+  const world = worldOf({ network: { duplicate: 0.5, jitter: 3000 } });
+  world.server().devices(5, { lifetime: 60, cid, firstMessageId: 65_530 }).runUntil(minutes(20));
+  t.equal(handshakesOf(world), 5);
+  t.ok(answersOf(world, '2.04') > 50);
+  t.equal(answersOf(world, '2.01'), 5);
+  world.check();
+});
+
+t.test('a session whose sequence numbers are used up ends, and its device comes back', async t => {
+  const world = worldOf({ limits: limitsOf({ writeMarkStep: 4, lastWriteSequence: 12 }) });
+  world.server().devices(5, { lifetime: 60 }).runUntil(minutes(60));
+  t.ok(world.simServer.count('closed', 'exhausted') > 5);
+  t.equal(eventsOf(world, 'expired'), 0);
+  world.check();
+});
+
+t.test('two hours without a server expire nobody who could not report', async t => {
+  const world = worldOf();
+  world.server().devices(10, { within: seconds(10), lifetime: 300, cid });
+  world.at(minutes(10), 'crash', minutes(120)).runUntil(minutes(10) - 1);
+  world.fleet[0]!.switchOff();
+  world.runUntil(minutes(150));
+  t.equal(eventsOf(world, 'expired'), 1, 'the one that is away expires, after the rest of its lifetime');
+  t.equal(answersOf(world, '4.04'), 0, 'the others go on');
+  world.check();
+});
+
+t.test('strangers and impostors change nothing and get no more than they send', async t => {
+  const world = worldOf({ network: { loss: 0.2, jitter: 100 } });
+  world.server().devices(10, { within: seconds(30), lifetime: 120, cid });
+  world.addStrangers(5, 200);
+  world.addImpostors(6);
+  world.at(minutes(4), 'crash').runUntil(minutes(15));
+  t.ok(world.simServer.count('handshakeFaults', 'wrong-key') > 0);
+  t.ok(world.simServer.count('handshakeFaults', 'unknown-identity') > 0);
+  t.ok(world.impostors.every(({ registeredAt }) => registeredAt === undefined));
+  world.check();
+});
