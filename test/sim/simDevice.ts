@@ -191,13 +191,13 @@ export class SimDevice {
   };
 
   #ask(what: Asked): void {
-    const { journal, wall } = this.#parts;
-    journal.note(`${this.name}: asks ${what}`);
+    const wall = this.#parts.wall();
+    this.#parts.journal.note(`${this.name}: asks ${what}`);
     if (what === 'register') this.#lifetime = this.#drawLifetime();
     this.asked[what]++;
-    this.#underWay = { what, lifetime: this.#lifetime, wall: wall(), isVoid: false };
+    this.#underWay = { what, lifetime: this.#lifetime, wall, isVoid: false };
     if (what === 'deregister') this.promise = undefined;
-    else this.#promiseAtMost(wall(), this.#lifetime);
+    else this.#promiseAtMost(wall, this.#lifetime);
     this.#turn(() => {
       const now = this.#now();
       if (what === 'register') this.#machine.register(now, this.#registration(), this.#out);

@@ -285,7 +285,7 @@ export class World {
     this.setDisk(promptDisk);
     this.setNetwork(calmNetwork);
     this.simServer.start();
-    for (const device of [...this.fleet]) device.switchOn();
+    for (const device of this.fleet) device.switchOn();
     const healed = this.clock.now;
     this.runUntil(healed + bound);
     for (const device of this.fleet) {
