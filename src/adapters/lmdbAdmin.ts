@@ -6,8 +6,9 @@ import type { FleetEvent } from '../fleet/event.ts';
 import type { CredentialId, EndpointName, Row, Sector } from '../fleet/names.ts';
 import type { Observation } from '../fleet/observation.ts';
 import type { Decision } from '../fleet/registration.ts';
+import { changeAndRing } from './doorbell.ts';
 import { type Keyring, sameSecret } from './keyring.ts';
-import { type Environment, lastSequence, readMeta, transact, writeMeta } from './lmdbEnvironment.ts';
+import { type Environment, lastSequence, readMeta, writeMeta } from './lmdbEnvironment.ts';
 import {
   decodeCredential,
   decodeName,
@@ -43,7 +44,7 @@ export class Administration {
   async add(wall: WallTime, wanted: readonly NewCredential[]): Promise<readonly AddResult[]> {
     const environment = this.#environment;
     const sealed = wanted.map(({ key, identity }) => this.#keyring.seal(key, identity));
-    const results = await transact(environment, () => {
+    const results = await changeAndRing(environment, () => {
       if (!sameBytes(readMeta(environment, 'keys') ?? noBytes, this.#keyring.wrapped)) return 'rotated';
       let sequence = lastSequence(environment);
       let nextId = readMeta(environment, 'nextCredential') ?? 1;
@@ -82,7 +83,7 @@ export class Administration {
     identity: Bytes | undefined,
   ): Promise<number> {
     const environment = this.#environment;
-    return transact(environment, () => {
+    return changeAndRing(environment, () => {
       let sequence = lastSequence(environment);
       let revoked = 0;
       for (const candidate of this.identitiesOf(endpoint, sector)) {
@@ -107,7 +108,7 @@ export class Administration {
     decide: (record: DeviceRecord, observed: readonly Observation[]) => Decision | undefined,
   ): Promise<boolean> {
     const environment = this.#environment;
-    return transact(environment, () => {
+    return changeAndRing(environment, () => {
       const bytes = environment.devices.get(row);
       const before = bytes === undefined ? undefined : decodeRecord(row, bytes);
       const decision = before && decide(before, readObservations(environment, row));

@@ -9,6 +9,7 @@ import { OperatorError } from './operatorError.ts';
 
 /** The sub-databases of a data directory; `lmdbForms` says what stands in them. */
 export interface Environment {
+  readonly directory: string;
   readonly root: RootDatabase<Bytes, string>;
   readonly meta: Database<Bytes, string>;
   readonly names: Database<Bytes, Bytes>;
@@ -16,6 +17,7 @@ export interface Environment {
   readonly credentials: Database<Bytes, Bytes>;
   readonly events: Database<Bytes, number>;
   readonly sessions: Database<Bytes, number>;
+  readonly handshakes: Database<Bytes, number>;
   readonly observations: Database<Bytes, Bytes>;
   readonly commands: Database<Bytes, Bytes>;
   readonly values: Database<Bytes, Bytes>;
@@ -58,6 +60,7 @@ export async function openEnvironment(directory: string, create: boolean): Promi
     eventTurnBatching: false,
   });
   const environment: Environment = {
+    directory,
     root,
     meta: root.openDB('meta', { encoding: 'binary' }),
     names: root.openDB('names', { encoding: 'binary', keyEncoding: 'binary' }),
@@ -65,6 +68,7 @@ export async function openEnvironment(directory: string, create: boolean): Promi
     credentials: root.openDB('credentials', { encoding: 'binary', keyEncoding: 'binary' }),
     events: root.openDB('events', { encoding: 'binary' }),
     sessions: root.openDB('sessions', { encoding: 'binary', keyEncoding: 'uint32' }),
+    handshakes: root.openDB('handshakes', { encoding: 'binary', keyEncoding: 'uint32' }),
     observations: root.openDB('observations', { encoding: 'binary', keyEncoding: 'binary' }),
     commands: root.openDB('commands', { encoding: 'binary', keyEncoding: 'binary' }),
     values: root.openDB('values', { encoding: 'binary', keyEncoding: 'binary' }),

@@ -3,7 +3,8 @@ import type { WallTime } from '../base/time.ts';
 import type { EventType } from '../fleet/event.ts';
 import type { EndpointName, Row } from '../fleet/names.ts';
 import { type Profile, ProfileSet } from '../fleet/profile.ts';
-import { type Environment, lastSequence, transact } from './lmdbEnvironment.ts';
+import { changeAndRing } from './doorbell.ts';
+import { type Environment, lastSequence } from './lmdbEnvironment.ts';
 import { encodeEvent } from './lmdbForms.ts';
 import { parseProfile, readProfileFiles } from './profiles.ts';
 
@@ -76,7 +77,7 @@ async function change(
   profile: string,
   write: () => void,
 ): Promise<void> {
-  await transact(environment, () => {
+  await changeAndRing(environment, () => {
     write();
     // About no device in particular.
     const event = { type, at, row: 0 as Row, name: '' as EndpointName, details: { profile } };

@@ -53,6 +53,8 @@ export class LmdbStore implements Store {
 
   #queue: Pending[] = [];
   #busy = false;
+  #underWay = 0;
+  readonly #calm = new Set<() => void>();
   #scheduled = false;
   #closed = false;
   readonly #overlay = new Overlay();
@@ -150,6 +152,12 @@ export class LmdbStore implements Store {
     return valueOrigins(this.#environment);
   }
 
+  /** Calls `run` at once, or as soon as the group under way has settled: then our own events are told from others. */
+  whenCalm(run: () => void): void {
+    if (this.#busy) this.#calm.add(run);
+    else run();
+  }
+
   /** Events that other processes (the CLI) appended since the last call, oldest first. Cheap if there are none. */
   foreignEvents(): StoredEvent[] {
     if (this.#busy) return [];
@@ -194,6 +202,11 @@ export class LmdbStore implements Store {
     });
   }
 
+  /** How many commits have not settled. */
+  get commits(): number {
+    return this.#queue.length + this.#underWay;
+  }
+
   /** Waits until nothing that was asked for is under way. */
   async settled(): Promise<void> {
     while (this.#busy || this.#queue.length > 0) await new Promise(resolve => setTimeout(resolve, 1));
@@ -221,6 +234,7 @@ export class LmdbStore implements Store {
     this.#busy = true;
     const group = this.#queue;
     this.#queue = [];
+    this.#underWay = group.length;
     transact(this.#environment, () => this.#write(group)).then(
       events => {
         if (events.last >= events.first) this.#noteOwn(events);
@@ -295,12 +309,16 @@ export class LmdbStore implements Store {
     this.#snapshotStale = true;
     for (const [i, { commit, underway }] of group.entries()) this.#overlay.settle(commit, underway, results[i]!);
     this.#busy = false;
+    this.#underWay = 0;
     if (this.#queue.length > 0) {
       this.#scheduled = true;
       // A short hold: the answers that leave now bring the requests that the next group serves.
       setTimeout(() => this.#writeGroup(), holdMilliseconds);
     }
     for (const [i, { settled }] of group.entries()) settled(results[i]!);
+    const calm = [...this.#calm];
+    this.#calm.clear();
+    for (const run of calm) run();
   }
 }
 

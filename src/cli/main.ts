@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { credentialCommand } from './credential.ts';
 import { deviceCommand } from './device.ts';
 import { eventsCommand } from './events.ts';
+import { handshakesCommand } from './handshakes.ts';
 import { keyCommand } from './key.ts';
 import { objectCommand } from './object.ts';
 import { profileCommand } from './profile.ts';
@@ -19,6 +20,7 @@ const program = new Command('rollcall')
   .addCommand(profileCommand())
   .addCommand(objectCommand())
   .addCommand(eventsCommand())
+  .addCommand(handshakesCommand())
   .addCommand(keyCommand());
 exitWithTwo(program);
 

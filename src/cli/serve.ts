@@ -3,10 +3,11 @@ import { pino } from 'pino';
 import { OperatorError } from '../adapters/operatorError.ts';
 import type { SocketAddress } from '../adapters/udpSocket.ts';
 import { startServer } from '../server/server.ts';
+import { dtlsLimits, type LimitOptions, withLimitOptions } from './limitOptions.ts';
 import { fail } from './output.ts';
 
 export function serveCommand(): Command {
-  return new Command('serve')
+  const command = new Command('serve')
     .description('Run the server until SIGTERM or SIGINT')
     .option('--data <dir>', 'where the store and the master key are kept', './data')
     .addOption(
@@ -19,7 +20,8 @@ export function serveCommand(): Command {
     .option('--profiles <dir>', 'read profiles from the files of a directory: see docs/profiles.md')
     .option('--objects <dir>', 'know the LwM2M objects in the files of a directory too: see docs/content.md')
     .option('--strict-parameters', 'refuse LwM2M requests with parameters that LwM2M does not know', false)
-    .option('--drop-sessions', 'forget all DTLS sessions first: for a directory that was copied or restored', false)
+    .option('--drop-sessions', 'forget all DTLS sessions first: for a directory that was copied or restored', false);
+  return withLimitOptions(command)
     .addHelpText('after', examples)
     .action(async (options: ServeOptions) => {
       try {
@@ -41,6 +43,7 @@ async function serve(options: ServeOptions): Promise<void> {
     objects: options.objects,
     strictParameters: options.strictParameters,
     dropSessions: options.dropSessions,
+    limits: dtlsLimits(options),
     log,
   });
   log.info({
@@ -59,7 +62,7 @@ async function serve(options: ServeOptions): Promise<void> {
   process.once('SIGINT', stop);
 }
 
-interface ServeOptions {
+interface ServeOptions extends LimitOptions {
   readonly data: string;
   readonly coap: SocketAddress | string;
   readonly coaps: SocketAddress | string;

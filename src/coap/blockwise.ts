@@ -15,11 +15,13 @@ import type { CoapFault } from './fault.ts';
 export class BodyAssembly {
   readonly #maxBody: number;
   readonly #capacity: number;
+  readonly #displaced: () => void;
   readonly #lifetime: Milliseconds;
   // In the order of the last block, oldest first.
   readonly #partial = new FifoMap<string, Partial>();
 
-  constructor(maxBody: number, capacity: number, lifetime: Milliseconds) {
+  constructor(maxBody: number, capacity: number, lifetime: Milliseconds, displaced: () => void) {
+    this.#displaced = displaced;
     this.#maxBody = maxBody;
     this.#capacity = capacity;
     this.#lifetime = lifetime;
@@ -52,7 +54,10 @@ export class BodyAssembly {
     if (!block.more) return { body: concatBytes(...parts, request.payload) };
 
     parts.push(request.payload.slice());
-    if (this.#partial.size >= this.#capacity) this.#dropOldest();
+    if (this.#partial.size >= this.#capacity) {
+      this.#displaced();
+      this.#dropOldest();
+    }
     this.#partial.set(key, { peer, parts, length, until: after(now, this.#lifetime) });
     const more = reply(ResponseCode.Continue, Options.empty.with(Block1, encodeBlock(block)));
     return { reply: more, fault: undefined };

@@ -69,7 +69,9 @@ export class CoapEndpoint {
       this.#limits.maxExchanges,
       Math.floor(options.random.fraction() * 2 ** 32),
     );
-    this.#bodies = new BodyAssembly(this.#limits.maxBody, this.#limits.maxBodies, this.#patience);
+    this.#bodies = new BodyAssembly(this.#limits.maxBody, this.#limits.maxBodies, this.#patience, () => {
+      this.counters.bodiesDisplaced++;
+    });
     // Not from 0 on with every new peer: some devices take the first messages of a new session for duplicates.
     const firstId = (peer: Peer) => {
       const sequence = this.#sequenceOf(peer);
@@ -585,6 +587,8 @@ export interface CoapCounters {
   exchangesRefused: number;
   /** Requests whose blocks do not fit, or whose body is too long. */
   bodiesRefused: number;
+  /** Half-received bodies that made room for another one. */
+  bodiesDisplaced: number;
   requestsRefused: number;
   retransmissions: number;
 }
@@ -608,6 +612,7 @@ function newCounters(): CoapCounters {
     stale: 0,
     exchangesRefused: 0,
     bodiesRefused: 0,
+    bodiesDisplaced: 0,
     requestsRefused: 0,
     retransmissions: 0,
   };

@@ -116,5 +116,5 @@ const epoch = 1;
 /** A margin below 2^48: repeated last flights take numbers too. */
 export const lastWriteSequence = maxSequence - 1024;
 /** How many messages wait for a sequence number, for one peer, and for how many peers. */
-const maxHeld = 8;
-const maxHolding = 4096;
+export const maxHeld = 8;
+export const maxHolding = 4096;

@@ -26,6 +26,22 @@ export type HandshakeFault =
   /** It was left unanswered; `detail` says by which limit. */
   | 'rate-limited';
 
+/** What the operator reads of each; `docs/handshakes.md` has them too, and what to do. A `detail` may follow. */
+export const handshakeFaults: Readonly<Record<HandshakeFault, string>> = {
+  malformed: 'a message of the client cannot be read',
+  'unexpected-message': 'a message came that has no place there',
+  'protocol-version': 'the client speaks an older version than DTLS 1.2',
+  'no-common-suite': 'no cipher suite in common; the client offered',
+  'unknown-identity': 'nobody goes by this identity',
+  'wrong-key': 'the identity is known, and the key does not match',
+  'transcript-differs': 'the key matches, and the two sides did not see the same messages',
+  'gave-up': 'the client stopped answering',
+  revoked: 'the credential was revoked',
+  replaced: 'the client began anew before it had come to an end',
+  'handshakes-full': 'too many handshakes were under way, and this client had been silent',
+  'rate-limited': 'left unanswered',
+};
+
 /** One failed handshake, for log and diagnosis. Never holds a key. */
 export interface HandshakeReport {
   readonly at: WallTime;

@@ -58,7 +58,10 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
 
   receivePlain(remote: Remote, datagram: Bytes): void {
     this.#begin(remote);
-    const peer = this.#parts.plain.peer(remote, displaced => this.#displaced(displaced));
+    const peer = this.#parts.plain.peer(remote, displaced => {
+      this.#parts.report.displaced();
+      this.#displaced(displaced);
+    });
     if (peer !== undefined) this.#parts.coap.receive(this.#now, peer, datagram, this);
     this.#end();
   }
@@ -426,6 +429,8 @@ export interface DatapathParts {
 export interface Report {
   session(peer: Peer, session: Session): void;
   moved(peer: Peer, remote: Remote): void;
+  /** An address on plain CoAP made room for another. */
+  displaced(): void;
   closed(peer: Peer, reason: CloseReason): void;
   handshake(report: HandshakeReport): void;
   refusal(refusal: NonNullable<(Outcome & { kind: 'reply' })['refusal']>, code: number, context: Context): void;

@@ -50,3 +50,5 @@ export const firstPlainPeer = 2 ** 36;
 export function isPlainPeer(peer: Peer): boolean {
   return peer >= firstPlainPeer;
 }
+
+export const maxPlainPeers = 131_072;

@@ -1,13 +1,14 @@
 import type { Logger } from 'pino';
 import { textOf, toHex } from '../base/bytes.ts';
 import { codeText } from '../coap/codec/code.ts';
+import type { HandshakeReport } from '../dtls/fault.ts';
 import type { Report } from './datapath.ts';
 
 /**
  * Tells the operator what happened: counters for all of it, a log line for what went wrong. Lines about strangers are
  * limited, so that a flood fills no disk; how many were left out, the next line says.
  */
-export function createReport(log: Logger): ServerReport {
+export function createReport(log: Logger, failed: (report: HandshakeReport) => void): ServerReport {
   const counters: ServerCounters = {
     answers: {},
     refusals: {},
@@ -16,8 +17,10 @@ export function createReport(log: Logger): ServerReport {
     events: {},
     sessions: 0,
     moves: 0,
+    plainDisplaced: 0,
+    linesSuppressed: 0,
   };
-  const limited = limitedLog(log);
+  const limited = limitedLog(log, () => counters.linesSuppressed++);
   return {
     counters,
     session() {
@@ -26,10 +29,15 @@ export function createReport(log: Logger): ServerReport {
     moved() {
       counters.moves++;
     },
+    displaced() {
+      counters.plainDisplaced++;
+    },
     closed(_peer, reason) {
       count(counters.closed, reason);
     },
-    handshake({ remote, fault, identity, detail }) {
+    handshake(handshake) {
+      const { remote, fault, identity, detail } = handshake;
+      failed(handshake);
       count(counters.handshakeFaults, fault);
       limited({
         msg: 'handshake failed',
@@ -88,13 +96,20 @@ export interface ServerCounters {
   sessions: number;
   /** Devices that were heard, and proved to be, at another address. */
   moves: number;
+  /** Addresses on plain CoAP that made room for another. */
+  plainDisplaced: number;
+  /** Lines that the log was spared. */
+  linesSuppressed: number;
 }
 
 function count(table: Record<string, number>, key: string): void {
   table[key] = (table[key] ?? 0) + 1;
 }
 
-function limitedLog(log: Logger): (line: Record<string, unknown>, level?: 'warn' | 'error') => void {
+function limitedLog(
+  log: Logger,
+  leftOut: () => void,
+): (line: Record<string, unknown>, level?: 'warn' | 'error') => void {
   let second = 0;
   let lines = 0;
   let suppressed = 0;
@@ -106,6 +121,7 @@ function limitedLog(log: Logger): (line: Record<string, unknown>, level?: 'warn'
     }
     if (++lines > linesPerSecond) {
       suppressed++;
+      leftOut();
       return;
     }
     log[level](suppressed === 0 ? line : { ...line, suppressed });
@@ -113,4 +129,4 @@ function limitedLog(log: Logger): (line: Record<string, unknown>, level?: 'warn'
   };
 }
 
-const linesPerSecond = 20;
+export const linesPerSecond = 20;

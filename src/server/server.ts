@@ -2,7 +2,9 @@ import type { Logger } from 'pino';
 import { PermutedConnectionIds } from '../adapters/connectionIds.ts';
 import { isCopy, openDataDirectory, settleHere } from '../adapters/dataDirectory.ts';
 import { DirectoryLock } from '../adapters/directoryLock.ts';
+import { listen } from '../adapters/doorbell.ts';
 import { EventSweep } from '../adapters/eventRetention.ts';
+import { HandshakeLog } from '../adapters/handshakeLog.ts';
 import { profileSet, syncProfiles } from '../adapters/lmdbProfiles.ts';
 import { LmdbStore } from '../adapters/lmdbStore.ts';
 import { readDefinitions } from '../adapters/objectFiles.ts';
@@ -13,12 +15,14 @@ import { SystemRandom } from '../adapters/systemRandom.ts';
 import { type SocketAddress, UdpSocket } from '../adapters/udpSocket.ts';
 import { type Instant, seconds } from '../base/time.ts';
 import { CoapEndpoint } from '../coap/endpoint.ts';
-import { DtlsEndpoint } from '../dtls/endpoint.ts';
+import { DtlsEndpoint, type DtlsLimits } from '../dtls/endpoint.ts';
 import { RegistrationIds } from '../fleet/registrationId.ts';
 import type { Definitions } from '../lwm2m/definitions.ts';
 import { Service } from '../service/service.ts';
 import { Datapath } from './datapath.ts';
-import { isPlainPeer, PlainPeers } from './plainPeers.ts';
+import { Intake, intakeLimits } from './intake.ts';
+import { LimitWatch } from './limits.ts';
+import { isPlainPeer, maxPlainPeers, PlainPeers } from './plainPeers.ts';
 import { pskLookup } from './pskLookup.ts';
 import { recover } from './recovery.ts';
 import { createReport } from './report.ts';
@@ -37,6 +41,8 @@ export interface ServerOptions {
   readonly strictParameters: boolean;
   /** Forgets all DTLS sessions first: needed where the directory was copied or restored. */
   readonly dropSessions: boolean;
+  /** Instead of the standard ones. */
+  readonly limits: Partial<DtlsLimits>;
   readonly log: Logger;
 }
 
@@ -54,7 +60,7 @@ export interface RunningServer {
 /** Puts the parts together and opens the sockets last, when everything behind them is ready. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { log, insecureCoap, strictParameters } = options;
-  const report = createReport(log);
+  const report = createReport(log, failed => handshakes.record(failed));
   const definitions = await readDefinitions(options.objects);
   const { environment, keyring } = await openDataDirectory(options.data, true, text =>
     log.warn({ msg: 'store', text }),
@@ -76,12 +82,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const service = new Service({ ids, insecureCoap, strictParameters, outages, profiles, definitions });
   const random = new SystemRandom();
   const seed = () => Math.floor(random.fraction() * 2 ** 32);
+  const handshakes = new HandshakeLog(environment, error => report.broken('store', error));
   const dtls = new DtlsEndpoint({
     random,
     firstPeer,
     fakeKeySecret: keyring.fakeKeys,
     cids: new PermutedConnectionIds(keyring.connectionIds),
     psk: pskLookup(store, error => report.broken('credential', error)),
+    limits: options.limits,
   });
 
   const coap = new CoapEndpoint({
@@ -110,6 +118,18 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     },
   });
 
+  const intake = new Intake({
+    limits: intakeLimits,
+    receive: (remote, datagram) => datapath.receiveDtls(remote, datagram),
+    commits: () => store.commits,
+    defer: run => setImmediate(() => (stopping ? undefined : run())),
+    clock: () => performance.now(),
+  });
+  const watch = new LimitWatch(
+    { dtls: dtls.counters, coap: coap.counters, server: report.counters, intake: intake.counters },
+    log,
+  );
+
   const sessions = recover({ datapath, dtls, service, store });
   if (options.coap !== undefined) {
     sockets.coap = await UdpSocket.open(options.coap, (datagram, address, port) =>
@@ -118,18 +138,23 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   }
   if (options.coaps !== undefined) {
     sockets.coaps = await UdpSocket.open(options.coaps, (datagram, address, port) =>
-      stopping ? undefined : datapath.receiveDtls({ socket: 1, address, port }, datagram),
+      stopping ? undefined : intake.receive({ socket: 1, address, port }, datagram),
     );
   }
   // Lifetimes end even while nobody sends anything.
   datapath.expire();
-  const poll = setInterval(() => {
+  const lookAround = () => store.whenCalm(takeForeign);
+  const takeForeign = () => {
+    if (stopping) return;
     for (const event of store.foreignEvents()) {
       if (event.type === 'profile-set' || event.type === 'profile-removed')
         service.useProfiles(profileSet(environment));
       datapath.foreign(event);
     }
-  }, foreignPollMilliseconds);
+  };
+  const bell = listen(options.data, lookAround);
+  const poll = setInterval(lookAround, foreignPollMilliseconds);
+  const limitWatch = setInterval(() => watch.look(), limitWatchMilliseconds);
   let sweep: EventSweep | undefined;
   let sweptAt = Number.NEGATIVE_INFINITY;
   let sweeping: Promise<void> | undefined;
@@ -159,8 +184,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     definitions,
     async stop() {
       stopping = true;
+      bell?.close();
       clearInterval(poll);
       clearInterval(retention);
+      clearInterval(limitWatch);
       clearInterval(alive);
       clearTimeout(timer);
       await store.alive(systemNow().wall, dtls.nextPeer);
@@ -168,17 +195,20 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       await store.settled();
       clearTimeout(timer);
       await Promise.all([sockets.coap?.close(), sockets.coaps?.close()]);
+      await handshakes.close();
       await store.close();
       await lock.release();
+      watch.look();
       log.info({ msg: 'stopped', counters: report.counters, dtls: dtls.counters, coap: coap.counters });
     },
   };
 }
 
-const maxPlainPeers = 131_072;
-const foreignPollMilliseconds = 100;
 /** Events that are looked at in one turn, and how often that is: a million take a quarter of an hour. */
 const sweepLength = 1000;
 const sweepMilliseconds = 1000;
 const betweenSweeps = seconds(3600);
+/** For changes whose bell was not heard. */
+const foreignPollMilliseconds = 100;
+const limitWatchMilliseconds = 10_000;
 const aliveMilliseconds = 30_000;

@@ -18,6 +18,7 @@ interface LogLine {
   readonly coaps: string;
   readonly sessions: number;
   readonly dtls: Record<string, number>;
+  readonly counters: Record<string, Record<string, number>>;
 }
 
 /** The real server in a process of its own, on free ports and a directory that goes away with the test. */
@@ -32,7 +33,7 @@ export class TestServer {
   /** How many sessions go on from an earlier run. */
   sessions = 0;
   /** What the last line of the log says, once the server has ended well. */
-  stopped: { dtls: Record<string, number>; coap: Record<string, number> } | undefined;
+  stopped: Pick<LogLine, 'dtls' | 'counters'> | undefined;
   #process: ChildProcess | undefined;
 
   private constructor(data: string) {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 /** A network on the way: remembers what passed, sends it once more, and gives a client a new address as a NAT does. */
 export class UdpProxy {
   readonly fromClient: Buffer[] = [];
+  readonly fromServer: Buffer[] = [];
   readonly #server: { host: string; port: number };
   readonly #inside = createSocket('udp4');
   #outside: Socket | undefined;
@@ -47,7 +48,10 @@ export class UdpProxy {
   async rebind(): Promise<void> {
     const before = this.#outside;
     const outside = createSocket('udp4');
-    outside.on('message', datagram => this.#inside.send(datagram, this.#client.port, this.#client.address));
+    outside.on('message', datagram => {
+      this.fromServer.push(datagram);
+      this.#inside.send(datagram, this.#client.port, this.#client.address);
+    });
     outside.bind(0, '127.0.0.1');
     await once(outside, 'listening');
     this.#outside = outside;

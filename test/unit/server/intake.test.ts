@@ -1,0 +1,65 @@
+import t from 'tap';
+import { type Bytes, utf8 } from '../../../src/base/bytes.ts';
+import type { Remote } from '../../../src/base/peer.ts';
+import { Intake } from '../../../src/server/intake.ts';
+import { hello } from '../../support/dtlsRaw.ts';
+
+const remote: Remote = { socket: 1, address: '192.0.2.1', port: 1 };
+
+/** A turn of the event loop: what arrives is read, and then what was deferred runs. */
+function world(maxHellos: number) {
+  let now = 0;
+  let commits = 0;
+  const served: string[] = [];
+  const deferred: (() => void)[] = [];
+  const intake = new Intake({
+    limits: { maxHellos, maxCommits: 10 },
+    receive: (_, datagram: Bytes) => {
+      served.push(datagram[0] === 22 ? 'hello' : 'record');
+      // A hello takes a quarter of a millisecond here.
+      now += 0.25;
+    },
+    commits: () => commits,
+    defer: run => void deferred.push(run),
+    clock: () => now,
+  });
+  return {
+    intake,
+    served,
+    commits: (count: number) => {
+      commits = count;
+    },
+    turn: (...datagrams: Bytes[]) => {
+      served.length = 0;
+      for (const datagram of datagrams) intake.receive(remote, datagram);
+      for (const run of deferred.splice(0)) run();
+      return [...served];
+    },
+  };
+}
+
+const record = utf8('\x17 a record of a session');
+
+t.test("a device's record would wait behind a thousand hellos", async t => {
+  const { turn, intake } = world(100);
+  t.strictSame(turn(hello(1), hello(2), record), ['record', 'hello', 'hello'], 'it goes first in its turn');
+  const flood = Array.from({ length: 90 }, (_, n) => hello(n));
+  t.strictSame(turn(...flood), ['hello', 'hello', 'hello', 'hello'], 'a millisecond of hellos');
+  t.strictSame(turn(record)[0], 'record', 'and then what has arrived meanwhile');
+  let turns = 2;
+  while (turn().length > 0) turns++;
+  t.equal(turns, 23, 'every hello has its turn');
+  t.strictSame(intake.counters, { loopBehind: 0, storeBehind: 0 });
+});
+
+t.test('what the loop or the disk cannot do any more stays unanswered', async t => {
+  const { turn, intake, commits } = world(5);
+  turn(...Array.from({ length: 12 }, (_, n) => hello(n)));
+  t.equal(intake.counters.loopBehind, 7);
+  while (turn().length > 0);
+  commits(10);
+  t.strictSame(turn(hello(1), record), ['record'], 'devices with a session are served');
+  t.equal(intake.counters.storeBehind, 1);
+  commits(9);
+  t.strictSame(turn(hello(1)), ['hello'], 'and hellos as soon as there is room again');
+});
