@@ -1,11 +1,16 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../../src/adapters/operatorError.ts';
 import { fail, printJson, printTable } from '../../src/cli/output.ts';
-import type { Measurement } from './figures.ts';
+import { progressBar } from '../../src/cli/progress.ts';
+import { type Measurement, machine } from './figures.ts';
 import { type MicroFigure, micro } from './micro.ts';
 import { elsewhere, type Rival, rivals } from './rivals.ts';
 import { measureOurs, measureRival, type RunOptions } from './run.ts';
 import { scenarios, type Transport } from './scenarios.ts';
+import { silent, standing } from './standing.ts';
 
 /**
  * What one operation costs the server: CPU of all its threads as the operating system counts it, beside rates and
@@ -13,7 +18,9 @@ import { scenarios, type Transport } from './scenarios.ts';
  */
 const program = new Command('bench')
   .description('Measure what an operation costs the server, which runs in a process of its own')
-  .addArgument(new Argument('<scenario>', 'what the devices do').choices(Object.keys(scenarios)))
+  .addArgument(
+    new Argument('<scenario>', 'what the devices do').choices([...Object.keys(scenarios), ...Object.keys(silent)]),
+  )
   .option('--operations <count>', 'how many to measure, in each repetition', parseCount, 20_000)
   .option('--repetitions <count>', 'how often; figures are the medians', parseCount, 3)
   .option('--warm-up <count>', 'how many operations before that', parseCount, 3000)
@@ -23,6 +30,7 @@ const program = new Command('bench')
   .addOption(
     new Option('--transport <transport>', 'by default the one that the scenario is about').choices(['coap', 'coaps']),
   )
+  .option('--sessions <count>', 'for restart and memory: how many devices have one', parseCount, 200_000)
   .option('--compare', 'measure the rivals that are installed here too, in the same run', false)
   .option('--rival <url>', 'measure whoever answers at coap://HOST:PORT or coaps://HOST:PORT too', parseRival)
   .option('--json', 'print one JSON document', false)
@@ -36,6 +44,7 @@ program
 program.parse();
 
 async function bench(name: string, options: BenchOptions): Promise<void> {
+  if (name in silent) return benchSilent(name, options);
   const scenario = scenarios[name]!;
   const transport = options.transport ?? scenario.transports[0]!;
   if (!scenario.transports.includes(transport)) {
@@ -55,6 +64,24 @@ function printMicro(parts: readonly MicroFigure[], json: boolean): void {
   if (json) return printJson(parts);
   const rows = parts.map(({ part, cpuMicros, ratio }) => [part, String(cpuMicros), String(ratio)]);
   printTable([['part', 'CPU µs', 'ratio'], ...rows]);
+}
+
+/** Both are shown by one run: many sessions, and a restart. */
+async function benchSilent(name: string, { sessions, json }: BenchOptions): Promise<void> {
+  const data = await mkdtemp(join(tmpdir(), 'rollcall-bench-'));
+  const bar = progressBar('preloading', sessions);
+  try {
+    const figures = await standing(data, sessions, done => bar.at(done));
+    bar.end();
+    const shown = silent[name]!.figures.map(figure => [figure, figures[figure]] as const);
+    const { node, cores } = machine();
+    const report = { scenario: name, ...Object.fromEntries(shown), node, cores };
+    if (json) printJson(report);
+    else printTable(Object.entries(report).map(([figure, value]) => [figure, String(value)]));
+    if (figures.handshakes > 0) process.exitCode = 1;
+  } finally {
+    await rm(data, { recursive: true, force: true });
+  }
 }
 
 function printMeasurements(measurements: readonly Measurement[]): void {
@@ -90,8 +117,9 @@ function compared(measurements: readonly Measurement[]) {
 }
 
 function help(): string {
-  const width = Math.max(...Object.keys(scenarios).map(({ length }) => length));
-  const lines = Object.entries(scenarios).map(([name, { does }]) => `  ${name.padEnd(width)}  ${does}`);
+  const all = { ...scenarios, ...silent };
+  const width = Math.max(...Object.keys(all).map(({ length }) => length));
+  const lines = Object.entries(all).map(([name, { does }]) => `  ${name.padEnd(width)}  ${does}`);
   return `
 Scenarios:
 ${lines.join('\n')}
@@ -102,6 +130,9 @@ Examples:
   npm run bench -- handshake --compare --json
   npm run bench -- update --peers 10000
   npm run bench -- micro
+
+  npm run bench -- restart
+  npm run bench -- memory --sessions 50000
 
 Rivals: a handler on node-coap; coap-rd of Debian's libcoap3-bin, if it is installed; any address with --rival.
 A profile of the server: ROLLCALL_BENCH_NODE_FLAGS=--cpu-prof npm run bench -- registration
@@ -129,6 +160,7 @@ function parseCount(text: string): number {
 
 interface BenchOptions extends RunOptions {
   readonly transport?: Transport;
+  readonly sessions: number;
   readonly compare: boolean;
   readonly rival?: Rival;
   readonly json: boolean;

@@ -36,7 +36,7 @@ export const nodeCoap: Rival = {
   transports: ['coap'],
   async start() {
     const server = await ServerProcess.start('./nodeCoapServer.js');
-    return { target: server.coap, process: server, stop: () => server.stop() };
+    return { target: server.coap, process: server, stop: async () => void (await server.stop()) };
   },
 };
 

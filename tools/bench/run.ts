@@ -25,7 +25,7 @@ export async function measureOurs(name: string, transport: Transport, options: R
     const secure = transport === 'coaps';
     if (options.preloaded > 0) {
       const bar = progressBar('preloading', options.preloaded);
-      await preload(data, options.preloaded, secure, done => bar.at(done));
+      await preload(data, options.preloaded, secure ? 'credentials' : 'plain', done => bar.at(done));
       bar.end();
     }
     const server = await startOurs(data);
@@ -73,9 +73,10 @@ function within(asked: RunOptions, most: Rival['most']): Partial<RunOptions> {
 }
 
 /** Our server on any free ports, with limits out of the way that the load, from one address, would meet. */
-export function startOurs(data: string): Promise<ServerProcess> {
+export function startOurs(data: string, ...options: readonly string[]): Promise<ServerProcess> {
   const listen = ['--coap', '127.0.0.1:0', '--coaps', '127.0.0.1:0', '--insecure-coap'];
-  return ServerProcess.start('../../src/cli/main.js', 'serve', '--data', data, ...listen);
+  const limits = ['--max-handshakes-per-network', '100000', '--handshakes-per-identity', 'off'];
+  return ServerProcess.start('../../src/cli/main.js', 'serve', '--data', data, ...listen, ...limits, ...options);
 }
 
 async function measure(

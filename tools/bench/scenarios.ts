@@ -4,6 +4,7 @@ import type { DeviceOptions } from '../../src/device/device.ts';
 import { addCredentials, type SimulatedDevice, simulatedDevice } from '../load/fleet.ts';
 import { inFlight, type LoadResult, shuffled } from '../load/inFlight.ts';
 import { type Target, UdpDevice } from '../load/udpDevice.ts';
+import { Stranger } from './stranger.ts';
 
 /** A thing that devices do to a server: prepared first, then done as often as asked, and that is measured. */
 export interface Scenario {
@@ -100,6 +101,28 @@ const handshake: Scenario['prepare'] = async setting => {
 /** Devices that are registered extend their lifetime, each time another one. */
 const update: Scenario['prepare'] = setting => onOpenSessions(setting, device => device.update());
 
+/** As anybody may send them, and the server keeps nothing for it. */
+const hello: Scenario['prepare'] = async ({ target, width, progress }) => {
+  const strangers = await Promise.all(Array.from({ length: width }, () => Stranger.open(target)));
+  const free = [...strangers];
+  return {
+    run: operations =>
+      inFlight(
+        operations,
+        width,
+        async () => {
+          const stranger = free.pop()!;
+          await stranger.hello();
+          free.push(stranger);
+        },
+        progress,
+      ),
+    end: async () => {
+      for (const stranger of strangers) stranger.close();
+    },
+  };
+};
+
 /** Connects and registers `peers` devices, which then take turns. */
 async function onOpenSessions(
   setting: Setting,
@@ -151,6 +174,12 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     transports: ['coaps', 'coap'],
     comparable: false,
     prepare: update,
+  },
+  hello: {
+    does: 'a ClientHello without a cookie, and the HelloVerifyRequest that answers it',
+    transports: ['coaps'],
+    comparable: true,
+    prepare: hello,
   },
 };
 

@@ -11,32 +11,65 @@ export class ServerProcess extends MeasuredProcess {
   readonly coap: Target;
   readonly coaps: Target;
 
-  private constructor(child: ChildProcess, coap: Target, coaps: Target) {
+  /** How many DTLS sessions go on from an earlier run. */
+  readonly sessions: number;
+  #stopped: StoppedLine | undefined;
+
+  private constructor(child: ChildProcess, { coap, coaps, sessions }: ReadyLine) {
     super(child.pid!);
     this.#child = child;
-    this.coap = coap;
-    this.coaps = coaps;
+    this.coap = target(coap);
+    this.coaps = target(coaps ?? coap);
+    this.sessions = sessions ?? 0;
   }
 
   /** `program` prints, once it is ready, a line of JSON with `msg: "ready"` and its addresses. */
   static async start(program: string, ...args: string[]): Promise<ServerProcess> {
     const path = fileURLToPath(new URL(program, import.meta.url));
     const child = spawn(process.execPath, [...nodeFlags(), path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-    for await (const line of createInterface({ input: child.stdout })) {
-      const entry = JSON.parse(line) as { msg: string; coap: string; coaps: string | null };
-      if (entry.msg !== 'ready') continue;
-      child.stdout.resume();
-      return new ServerProcess(child, target(entry.coap), target(entry.coaps ?? entry.coap));
-    }
-    throw new Error('the server ended before it was ready');
+    let server: ServerProcess | undefined;
+    return new Promise((resolve, reject) => {
+      const lines = createInterface({ input: child.stdout });
+      lines.on('line', line => {
+        const entry = JSON.parse(line) as ReadyLine | StoppedLine;
+        if (entry.msg === 'stopped' && server !== undefined) server.#stopped = entry;
+        if (entry.msg !== 'ready') return;
+        server = new ServerProcess(child, entry);
+        resolve(server);
+      });
+      lines.once('close', () => reject(new Error('the server ended before it was ready')));
+    });
   }
 
-  async stop(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const exited = once(this.#child, 'exit');
-    this.#child.kill('SIGTERM');
-    await exited;
+  /** What the last line of its log says; `undefined` if it has no such line. */
+  async stop(): Promise<StoppedLine | undefined> {
+    await this.#end('SIGTERM');
+    return this.#stopped;
   }
+
+  /** Without a chance to say or write anything. */
+  kill(): Promise<void> {
+    return this.#end('SIGKILL');
+  }
+
+  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const closed = once(this.#child, 'close');
+    this.#child.kill(signal);
+    await closed;
+  }
+}
+
+interface ReadyLine {
+  readonly msg: 'ready';
+  readonly coap: string;
+  readonly coaps: string | null;
+  readonly sessions?: number;
+}
+
+interface StoppedLine {
+  readonly msg: 'stopped';
+  readonly dtls: Readonly<Record<string, number>>;
 }
 
 /** For a profile of the server: `ROLLCALL_BENCH_NODE_FLAGS=--cpu-prof npm run bench -- registration`. */
