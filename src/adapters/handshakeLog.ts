@@ -33,7 +33,7 @@ export class HandshakeLog {
   constructor(environment: Environment, onError: (error: unknown) => void) {
     this.#environment = environment;
     this.#onError = onError;
-    for (const { slot, ...failed } of readSlots(environment)) this.#entries.set(keyOf(failed), { slot, failed });
+    for (const entry of readSlots(environment)) this.#entries.set(keyOf(entry.failed), entry);
   }
 
   record({ at, remote, fault, identity, detail }: HandshakeReport): void {
@@ -87,17 +87,17 @@ export class HandshakeLog {
 /** Newest first. */
 export function readFailedHandshakes(environment: Environment): FailedHandshakes[] {
   return readSlots(environment)
-    .map(({ slot: _, ...failed }) => failed)
+    .map(({ failed }) => failed)
     .reverse();
 }
 
 /** Oldest first. */
-function readSlots({ handshakes }: Environment): (FailedHandshakes & { slot: number })[] {
-  const slots: (FailedHandshakes & { slot: number })[] = [];
+function readSlots({ handshakes }: Environment): Entry[] {
+  const entries: Entry[] = [];
   for (const { key, value } of handshakes.getRange({})) {
-    slots.push({ ...(decoder.decode(value) as FailedHandshakes), slot: key });
+    entries.push({ slot: key, failed: decoder.decode(value) as FailedHandshakes });
   }
-  return slots.sort((a, b) => a.last - b.last);
+  return entries.sort((a, b) => a.failed.last - b.failed.last);
 }
 
 function keyOf({ fault, identity, address }: Pick<FailedHandshakes, 'fault' | 'identity' | 'address'>): string {
