@@ -8,7 +8,7 @@ import type { Report } from './datapath.ts';
  * Tells the operator what happened: counters for all of it, a log line for what went wrong. Lines about strangers are
  * limited, so that a flood fills no disk; how many were left out, the next line says.
  */
-export function createReport(log: Logger, failed: (report: HandshakeReport) => void): ServerReport {
+export function createReport(log: Logger, failed: (report: HandshakeReport) => void = () => undefined): ServerReport {
   const counters: ServerCounters = {
     answers: {},
     refusals: {},
