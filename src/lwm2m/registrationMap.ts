@@ -118,9 +118,7 @@ function version(value: unknown): unknown {
 }
 
 function metadata(value: unknown): unknown {
-  return renamed(value, key =>
-    typeof key !== 'number' ? key : key < 0 ? String(key) : (metadataKeys.get(key) ?? undefined),
-  );
+  return renamed(value, key => (typeof key !== 'number' ? key : key < 0 ? String(key) : metadataKeys.get(key)));
 }
 
 function links(value: unknown): unknown {
