@@ -44,5 +44,13 @@ t.test('a device with libcoap registers over DTLS and is there after kill -9', a
   });
   const updated = JSON.parse(await server.cli('device', 'show', 'node-1', '--json')) as Record<string, unknown>;
   t.equal(updated.lifetime, 600);
+
+  await t.test('and with --strict-parameters it may say nothing that LwM2M does not know', async t => {
+    await server.end('SIGTERM');
+    await server.restart('--strict-parameters');
+    const rd = `coaps://${server.coaps}/rd`;
+    t.match(await post('node-1', keyText, `${rd}?lwm2m=1.1&site=north`, '</3/0>'), /c:4\.00/);
+    t.match(await post('node-1', keyText, `${rd}?lwm2m=1.1`, '</3/0>'), /c:2\.01/);
+  });
   t.equal(await server.end('SIGTERM'), 0);
 });
