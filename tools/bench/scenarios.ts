@@ -1,9 +1,14 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { utf8 } from '../../src/base/bytes.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import type { DeviceOptions } from '../../src/device/device.ts';
+import { DeviceObjects } from '../../src/device/objects.ts';
+import { Definitions } from '../../src/lwm2m/definitions.ts';
+import { resourcePath } from '../../src/lwm2m/path.ts';
+import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
 import { addCredentials, type SimulatedDevice, simulatedDevice } from '../load/fleet.ts';
 import { inFlight, type LoadResult, shuffled } from '../load/inFlight.ts';
-import { type Target, UdpDevice } from '../load/udpDevice.ts';
+import { LoadFailure, type Target, UdpDevice } from '../load/udpDevice.ts';
 import { Stranger } from './stranger.ts';
 
 /** A thing that devices do to a server: prepared first, then done as often as asked, and that is measured. */
@@ -123,20 +128,38 @@ const hello: Scenario['prepare'] = async ({ target, width, progress }) => {
   };
 };
 
+/** Devices that are observed measure something, each time another one, and hear that it is stored. */
+const notification: Scenario['prepare'] = setting => {
+  let measured = 20;
+  return onOpenSessions(setting, device => device.notify(temperature, ++measured), {
+    options: () => ({
+      objects: new DeviceObjects(definitions, { [temperature]: measured }),
+      behaviour: { confirmable: true },
+    }),
+    description: { observations: [{ path: temperature, pmin: 0, pmax: undefined }] },
+    isReady: device => device.observations === 1,
+  });
+};
+
 /** Connects and registers `peers` devices, which then take turns. */
 async function onOpenSessions(
   setting: Setting,
   operation: (device: UdpDevice, simulated: SimulatedDevice) => Promise<void>,
+  { options, description, isReady = () => true }: Openness = {},
 ): Promise<PreparedScenario> {
   const { secure, width, peers, progress } = setting;
   const fleet = shuffledDevices(0, peers);
   if (secure) await introduce(setting, fleet);
   const devices: UdpDevice[] = [];
   const prepared = await inFlight(peers, width, async index => {
-    const device = await open(setting, secure ? fleet[index] : undefined);
+    const device = await open(setting, secure ? fleet[index] : undefined, options?.());
     devices[index] = device;
     await device.connect();
-    await device.register(fleet[index]!.registration);
+    const { registration } = fleet[index]!;
+    // With objects of its own a device says itself which they are.
+    await device.register(description === undefined ? registration : { ...registration, description });
+    for (let tries = 0; !isReady(device) && tries < 100; tries++) await wait(50);
+    if (!isReady(device)) throw new LoadFailure('not observed');
   });
   if (prepared.failed > 0) throw new Error(`not all devices registered: ${[...prepared.failures.keys()].join(', ')}`);
   let next = 0;
@@ -181,19 +204,36 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     comparable: true,
     prepare: hello,
   },
+  notification: {
+    does: 'observed devices notify, Confirmably, and are acknowledged when it is stored',
+    transports: ['coaps'],
+    comparable: false,
+    prepare: notification,
+  },
 };
+
+interface Openness {
+  readonly options?: () => Partial<DeviceOptions>;
+  readonly description?: MapContent['description'];
+  /** Whether a device that registered may take its turns. */
+  readonly isReady?: (device: UdpDevice) => boolean;
+}
 
 /** Makes the devices known to our own server; others know one key, or none. */
 async function introduce({ data }: Setting, fleet: readonly SimulatedDevice[]): Promise<void> {
   if (data !== undefined) await addCredentials(data, fleet);
 }
 
-function open({ target, sharedKey }: Setting, device: SimulatedDevice | undefined): Promise<UdpDevice> {
+function open(
+  { target, sharedKey }: Setting,
+  device: SimulatedDevice | undefined,
+  options?: Partial<DeviceOptions>,
+): Promise<UdpDevice> {
   const dtls: DeviceOptions['dtls'] = device && {
     identity: utf8(device.identity),
     key: sharedKey ?? device.key,
   };
-  return UdpDevice.open(target, dtls);
+  return UdpDevice.open(target, dtls, options);
 }
 
 function shuffledDevices(first: number, count: number): SimulatedDevice[] {
@@ -209,3 +249,5 @@ async function closeAll(devices: readonly UdpDevice[]): Promise<void> {
 
 const random = new SeededRandom(1);
 const below = (bound: number): number => random.below(bound);
+const definitions = Definitions.registry();
+const temperature = resourcePath(3303, 0, 5700);

@@ -15,6 +15,7 @@ export class UdpDevice implements LoadDevice {
   readonly #device: Device;
   readonly #socket: Socket;
   #timer: NodeJS.Timeout | undefined;
+  #heard: (() => void) | undefined;
   #armedFor = Number.POSITIVE_INFINITY;
   #waiting: { resolve(): void; reject(failure: LoadFailure): void } | undefined;
 
@@ -24,6 +25,8 @@ export class UdpDevice implements LoadDevice {
     socket.on('message', (buffer: Buffer) => {
       device.receive(systemNow(), new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length), this.#out);
       this.#arm();
+      this.#heard?.();
+      this.#heard = undefined;
     });
     // Nobody listens there (yet): what was sent is sent again.
     socket.on('error', () => undefined);
@@ -46,6 +49,19 @@ export class UdpDevice implements LoadDevice {
 
   register(registration: MapContent): Promise<void> {
     return this.#do(() => this.#device.register(systemNow(), registration, this.#out));
+  }
+
+  /** How many observations the server has. */
+  get observations(): number {
+    return this.#device.observations;
+  }
+
+  /** Measures something that is observed with Confirmable notifications, and waits for what comes next: the ACK. */
+  notify(path: ValuePath, value: ResourceValue): Promise<void> {
+    return new Promise(resolve => {
+      this.#heard = resolve;
+      this.set(path, value);
+    });
   }
 
   /** Measures something: whoever observes it hears of it. */
