@@ -89,7 +89,7 @@ export async function wishObservation(
   return wished!;
 }
 
-/** The server rejects the next notification, which ends it on the device too. Whether it was there. */
+/** The server tells the device, when it listens, and forgets it then. `undefined` if it was not there. */
 export async function endObservation(
   environment: Environment,
   wall: WallTime,
@@ -99,7 +99,9 @@ export async function endObservation(
   return change(environment, row, record => {
     const before = readObservations(environment, row).find(one => one.paths.join(' ') === paths.join(' '));
     if (before === undefined) return undefined;
-    return { result: before, commit: observationCommit(record, wall, before, undefined, 'cancelled') };
+    const ending: Observation | undefined =
+      before.state === 'active' ? { ...before, version: before.version + 1, state: 'ending', since: wall } : undefined;
+    return { result: before, commit: observationCommit(record, wall, before, ending, ending?.state ?? 'cancelled') };
   });
 }
 

@@ -158,7 +158,7 @@ type StoredValue = [
 
 // Stored by position: append, never reorder.
 const sources = ['profile', 'device', 'operator'] as const;
-const states = ['wanted', 'active', 'refused'] as const;
+const states = ['wanted', 'active', 'refused', 'ending'] as const;
 const kinds = [
   'read',
   'write',

@@ -216,6 +216,14 @@ export class CoapEndpoint {
     this.#acknowledged(peer, messageId, confirmable, out);
   }
 
+  /** Nobody wants a notification any more: RST ends its observation at the peer too (RFC 7641 §3.6). */
+  reject({ peer, messageId, token }: Notification, out: CoapOut): void {
+    this.#observations.delete(peer, token);
+    const reset = encodeMessage({ kind: 'empty', type: 'RST', messageId });
+    this.#seen.answered(peer, messageId, reset, true);
+    out.transmit(peer, reset);
+  }
+
   /** A notification could not be stored: it is as if it had not come, so that its retransmission is taken. */
   forget({ peer, messageId, token }: Notification): void {
     this.#seen.forget(peer, messageId);

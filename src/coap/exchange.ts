@@ -46,7 +46,7 @@ export interface RequestDraft {
 
 /**
  * What a peer says on a standing observation, newer than what it said before. A Confirmable one is acknowledged by
- * whoever is handed it, with `confirm`, once it is stored; or else it is forgotten, so that the peer says it again.
+ * whoever is handed it, with `confirm`, once it is stored; or else it is forgotten, so that the peer says it again, or rejected.
  */
 export interface Notification {
   readonly peer: Peer;

@@ -39,9 +39,9 @@ export type ObservationSource = 'profile' | 'device' | 'operator';
 
 /**
  * `wanted`: still to be made. `active`: the device accepted it on `peer`. `refused`: it answered that it will not; it
- * is asked again when it registers again.
+ * is asked again when it registers again. `ending`: an operator wants it no more, and the device is still to hear of it.
  */
-export type ObservationState = 'wanted' | 'active' | 'refused';
+export type ObservationState = 'wanted' | 'active' | 'refused' | 'ending';
 
 /** What somebody wishes to be observed. */
 export type Wish = Pick<Observation, 'paths' | 'attributes' | 'source'>;
@@ -68,7 +68,9 @@ export function replaceObservations(
   wishes: readonly Wish[],
   wall: WallTime,
 ): ObservationChange[] {
-  const kept = before.filter(({ source }) => source === 'operator').slice(0, maxObservations);
+  const kept = before
+    .filter(({ source, state }) => source === 'operator' && state !== 'ending')
+    .slice(0, maxObservations);
   const wished = new Map<string, Wish>();
   for (const wish of [...kept, ...wishes]) {
     const key = wish.paths.join(' ');

@@ -367,6 +367,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
       restoreStanding: (peer, token, observation) => coap.restoreStanding(peer, token, observation),
       forgetStanding: (peer, token) => coap.forgetStanding(peer, token),
       confirm: notification => coap.confirm(notification, this),
+      reject: notification => coap.reject(notification, this),
       forget: notification => coap.forget(notification),
     };
   }

@@ -29,7 +29,7 @@ import { decodeContent } from '../lwm2m/content/select.ts';
 import { objectOf, type Path, rootPath } from '../lwm2m/path.ts';
 import type { Dossiers } from './dossier.ts';
 import type { DownlinkOut } from './downlinkOut.ts';
-import { askToObserve, observationIdOf } from './observing.ts';
+import { askToEnd, askToObserve, observationIdOf } from './observing.ts';
 import { draftOf } from './operations.ts';
 import { deviceEvent, readReport, reported } from './reports.ts';
 
@@ -104,7 +104,7 @@ export class Downlink {
     const record = view.device(row);
     if (record?.registration === undefined) return;
     for (const { state, peer, token, id } of view.observations(row)) {
-      if (state !== 'active' || peer === undefined || token === undefined) continue;
+      if ((state !== 'active' && state !== 'ending') || peer === undefined || token === undefined) continue;
       this.#observedOn.set(row, peer);
       if (out.isThere(peer)) out.restoreStanding(peer, token, observationIdOf(row, id));
     }
@@ -179,6 +179,7 @@ export class Downlink {
         response: response => this.#answered(line, record, command, response, out),
         failed: fault => this.#failed(line, record, command, fault, out),
       });
+      if (handle === undefined) line.notBefore = after(out.now.instant, busyDelay);
       if (handle === undefined) return this.#write(line, record, [unsent(command, out.now.wall)], out);
       line.asked = { handle, command, record };
       line.deadline = instantOf(command.deadline, out.now);
@@ -221,28 +222,25 @@ export class Downlink {
 
   #observe(line: Line, record: Registered, observation: Observation, peer: Peer, out: DownlinkOut): void {
     line.busy = true;
-    askToObserve(
-      { record, observation, peer, dossier: this.#dossiers.of(record), rules: this.#rules },
-      out,
-      outcome => {
-        if (outcome.kind === 'unanswered') {
-          line.busy = false;
-          this.#silent(line, outcome.fault, out);
-          return this.#step(line, out);
+    const ask = observation.state === 'ending' ? askToEnd : askToObserve;
+    ask({ record, observation, peer, dossier: this.#dossiers.of(record), rules: this.#rules }, out, outcome => {
+      if (outcome.kind === 'unanswered') {
+        line.busy = false;
+        this.#silent(line, outcome.fault, out);
+        return this.#step(line, out);
+      }
+      this.#awake(line, out);
+      out.commit(outcome.commit, result => {
+        line.busy = false;
+        if (outcome.active && result !== 'durable') out.forgetStanding(peer, outcome.token);
+        else if (outcome.active) {
+          this.#observedOn.set(line.row, peer);
+          this.#watch(line.row, observation, out);
         }
-        this.#awake(line, out);
-        out.commit(outcome.commit, result => {
-          line.busy = false;
-          if (outcome.active && result !== 'durable') out.forgetStanding(peer, outcome.token);
-          else if (outcome.active) {
-            this.#observedOn.set(line.row, peer);
-            this.#watch(line.row, observation, out);
-          }
-          if (result === 'failed') this.#putOff(line, diskDelay, out);
-          else this.look(line.row, out);
-        });
-      },
-    );
+        if (result === 'failed') this.#putOff(line, diskDelay, out);
+        else this.look(line.row, out);
+      });
+    });
   }
 
   /** Writes what became of commands, and what was reported with it. */
@@ -402,6 +400,7 @@ export class Downlink {
   /** No answer: a device in queue mode sleeps until it speaks, any other one is left alone for a while. */
   #silent(line: Line, fault: RequestFault | 'deadline', out: DownlinkOut): void {
     if (fault === 'peer-gone') line.peer = undefined;
+    if (fault === 'queue-full') line.notBefore = after(out.now.instant, busyDelay);
     if (fault !== 'timeout') return;
     if (Number.isFinite(line.awake)) {
       line.awakeUntil = out.now.instant;
@@ -437,7 +436,7 @@ function isAwake(line: Line, now: Now): boolean {
 }
 
 function toBeMade({ state, peer }: Observation, current: Peer | undefined): boolean {
-  return state === 'wanted' || (state === 'active' && current !== undefined && peer !== current);
+  return state === 'wanted' || state === 'ending' || (state === 'active' && current !== undefined && peer !== current);
 }
 
 function earliest(commands: readonly Command[], now: Now): Instant | undefined {
@@ -451,6 +450,8 @@ function instantOf(wall: number, now: Now): Instant {
 
 /** Longer than the 2.01 takes on slow links; a client that is asked before it came loses the question. */
 const defaultDelay: Milliseconds = 500;
+/** All requests that there may be are under way: with others. */
+const busyDelay: Milliseconds = 1000;
 const diskDelay: Milliseconds = 5000;
 const silenceDelay: Milliseconds = seconds(60);
 /** How many bytes of an answer are kept with its command. */

@@ -22,6 +22,8 @@ export interface DownlinkOut extends Questions {
   forgetStanding(peer: Peer, token: Bytes): void;
   /** What a notification said is stored. */
   confirm(notification: Notification): void;
+  /** Nobody wants it: its observation ends. */
+  reject(notification: Notification): void;
   /** It could not be stored: its retransmission is taken as if it were the first. */
   forget(notification: Notification): void;
 }

@@ -38,13 +38,10 @@ export class Notifications {
 
   /** `sequence` is that of the DTLS record which brought it. */
   take(notification: Notification, sequence: number | undefined, out: DownlinkOut): void {
-    const { peer, token, response, lasts, partial } = notification;
+    const { peer, response, lasts, partial } = notification;
     const found = this.#find(notification.observation, out);
-    if (found === undefined) {
-      // Its registration or the wish for it is gone: the next one is rejected.
-      out.forgetStanding(peer, token);
-      return out.forget(notification);
-    }
+    // Its registration or the wish for it is gone.
+    if (found === undefined) return out.reject(notification);
     const { record, observation } = found;
     if (!lasts) return this.#store(notification, this.#ended(found, codeText(response.code), out), out);
     this.watch(record.row, observation, out);

@@ -1,7 +1,8 @@
-import type { Bytes } from '../base/bytes.ts';
+import { type Bytes, noBytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import { codeText } from '../coap/codec/code.ts';
 import type { Response } from '../coap/codec/message.ts';
+import { Observe } from '../coap/codec/option.ts';
 import type { RequestFault } from '../coap/exchange.ts';
 import type { ObservationId } from '../coap/observations.ts';
 import type { Row } from '../fleet/names.ts';
@@ -27,8 +28,43 @@ export function askToObserve(asked: AskedObservation, out: DownlinkOut, done: (o
   const handle = out.ask(peer, draftOf({ kind: 'write-attributes', paths, query }, dossier.root), {
     // A device that will not have the attributes may still notify as it likes: that it would not is told.
     response: ({ code }) => observe(asked, code >>> 5 === 2 ? undefined : codeText(code), out, done),
-    failed: fault => done({ kind: 'unanswered', fault }),
+    failed: fault => {
+      if (fault === 'timeout' || fault === 'peer-gone') return done({ kind: 'unanswered', fault });
+      observe(asked, fault, out, done);
+    },
   });
+  if (handle === undefined) done({ kind: 'unanswered', fault: 'queue-full' });
+}
+
+/**
+ * Ends an observation with Observe 1 (RFC 7641 §3.6). Whatever the device answers, it is over here: if the device goes on,
+ * its next notification is rejected, which ends it too.
+ */
+export function askToEnd(asked: AskedObservation, out: DownlinkOut, done: (outcome: ObserveOutcome) => void): void {
+  const { record, observation, peer, dossier, rules } = asked;
+  const { row, generation } = record;
+  const { id, paths, version, token } = observation;
+  const over = () => {
+    if (token !== undefined) out.forgetStanding(peer, token);
+    const events = [
+      deviceEvent(rules, 'observation', out.now.wall, record, { observation: id, paths, state: 'cancelled' }),
+    ];
+    const observations = [{ row, generation, id, expected: version, observation: undefined }];
+    done({ kind: 'answered', active: false, token: token ?? noBytes, commit: { devices: [], observations, events } });
+  };
+  // With the association that it was made on it is gone already.
+  if (token === undefined || observation.peer !== peer) return over();
+  const accept = paths.length > 1 ? compositeFormat(dossier.formats) : undefined;
+  const draft = observeDraft(paths, {}, dossier.root, accept);
+  if (isContentFault(draft)) return over();
+  const handle = out.ask(
+    peer,
+    { ...draft, options: draft.options.with(Observe, 1), token },
+    {
+      response: over,
+      failed: fault => (fault === 'timeout' || fault === 'peer-gone' ? done({ kind: 'unanswered', fault }) : over()),
+    },
+  );
   if (handle === undefined) done({ kind: 'unanswered', fault: 'queue-full' });
 }
 

@@ -1,10 +1,13 @@
 import t from 'tap';
 import { parseProfile } from '../../src/adapters/profiles.ts';
+import { utf8 } from '../../src/base/bytes.ts';
 import { seconds } from '../../src/base/time.ts';
 import { DeviceObjects } from '../../src/device/objects.ts';
 import type { Operation } from '../../src/fleet/command.ts';
 import { ProfileSet } from '../../src/fleet/profile.ts';
+import { objectDefinition } from '../../src/lwm2m/definition.ts';
 import { Definitions } from '../../src/lwm2m/definitions.ts';
+import { resourcePath } from '../../src/lwm2m/path.ts';
 import type { ResourceValue } from '../../src/lwm2m/value.ts';
 import { SmallWorld } from '../support/smallWorld.ts';
 
@@ -264,4 +267,140 @@ t.test('only so many commands that are over are kept', async t => {
     40,
     'nothing is lost silently',
   );
+});
+
+t.test('what a device says and nobody can read changes nothing, is told, and is acknowledged', async t => {
+  const world = observing();
+  const odd = Definitions.registry().with([
+    objectDefinition({
+      id: 3303,
+      name: 'Odd',
+      version: '1.9',
+      resources: [{ id: 5700, name: 'Text', operations: 'RW', type: 'string' }],
+    }),
+  ]);
+  const objects = new DeviceObjects(odd, { '/1/0/1': 300, '/3303/0/5700': 'warm' });
+  const device = world
+    .device('node-1', { objects, behaviour: { confirmable: true } })
+    .connect()
+    .register();
+  world.run(2000);
+  device.set('/3303/0/5700', 'hot');
+  world.run(2000);
+  t.strictSame(world.values(device), {});
+  const told = [...world.disk.events.values()].filter(({ type }) => type === 'value');
+  t.strictSame(
+    told.map(({ details }) => details?.unreadable),
+    ['wrong-type', 'wrong-type'],
+  );
+  t.equal(device.device.observations, 1, 'it goes on: the next value may be readable');
+  device.send('/3303/0/5700');
+  t.equal(device.said.at(-1), 'send 4.00');
+});
+
+t.test('LightweightM2M-1.1-int-104 registration update trigger', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(1000);
+  const trigger = world.queue(device, { kind: 'execute', paths: ['/1/0/8'] });
+  world.run(2000);
+  t.match(world.command(device, trigger), { state: 'succeeded', reason: '2.04' });
+  t.equal(device.said.at(-1), 'update 2.04');
+});
+
+t.test('LightweightM2M-1.1-int-109 behavior in queue mode', async t => {
+  const world = new SmallWorld();
+  const objects = thermometer();
+  const device = world
+    .device('node-1', { objects, behaviour: { awake: seconds(30) } })
+    .connect()
+    .register({ queueMode: true, description: { awake: 30 } });
+  world.run(seconds(40));
+  const written = world.queue(device, { kind: 'write', paths: ['/1/0/1'], contentFormat: 0, payload: utf8('86400') });
+  world.run(seconds(100));
+  t.match(world.command(device, written), { state: 'queued' }, 'the server holds it while the client sleeps');
+  device.update();
+  world.run(2000);
+  t.match(world.command(device, written), { state: 'succeeded', reason: '2.04' });
+  t.equal(objects.get(resourcePath(1, 0, 1)), 86_400);
+});
+
+t.test('LightweightM2M-1.1-int-301 observation and notification of parameter values', async t => {
+  const world = new SmallWorld({ profiles: profiles("{path: '/3303/0/5700', pmin: 5, pmax: 15}") });
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(2000);
+  const count = () => world.story(device, 'value').length;
+  const before = count();
+  device.set('/3303/0/5700', 30);
+  world.run(seconds(10));
+  t.ok(count() > before, 'a change is reported after pmin');
+  t.strictSame(world.values(device), { '/3303/0/5700': 30 });
+  const after = count();
+  world.run(seconds(32));
+  t.ok(count() >= after + 2, 'and without a change every pmax');
+});
+
+t.test('LightweightM2M-1.1-int-302 cancel observations using reset', async t => {
+  const world = observing();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(2000);
+  device.deregister();
+  device.set('/3303/0/5700', 30);
+  world.run(2000);
+  t.equal(device.device.observations, 0, 'the notification was answered RST');
+});
+
+t.test('LightweightM2M-1.1-int-303 cancel observations using Observe with cancel parameter', async t => {
+  const world = observing();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(2000);
+  world.endObservation(device);
+  world.run(2000);
+  t.equal(device.device.observations, 0, 'without waiting for a notification');
+  t.equal(world.disk.observations.size, 0);
+  t.equal(world.story(device, 'observation').at(-1), 'observation cancelled');
+});
+
+for (const [id, ends] of [
+  ['LightweightM2M-1.1-int-304 Observe-Composite', false],
+  ['LightweightM2M-1.1-int-305 cancel Observe-Composite', true],
+] as const) {
+  t.test(id, async t => {
+    const world = new SmallWorld({ profiles: profiles("{paths: ['/3303/0/5700', '/3/0/0'], pmin: 0, pmax: 60}") });
+    const device = world
+      .device('node-1', { objects: thermometer() })
+      .connect()
+      .register({ version: [1, 2] });
+    world.run(3000);
+    device.set('/3303/0/5700', 30);
+    world.run(2000);
+    t.strictSame(world.values(device), { '/3/0/0': 'ACME', '/3303/0/5700': 30 });
+    if (!ends) return;
+    world.endObservation(device);
+    world.run(2000);
+    t.equal(device.device.observations, 0);
+  });
+}
+
+t.test('LightweightM2M-1.1-int-306 Send', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  device.send('/3/0/0', '/3303/0/5700');
+  t.equal(device.said.at(-1), 'send 2.04');
+  t.strictSame(world.values(device), { '/3/0/0': 'ACME', '/3303/0/5700': 21.5 });
+});
+
+t.test('LightweightM2M-1.1-int-311 Send, of a whole object instance', async t => {
+  const world = new SmallWorld();
+  const objects = thermometer({ '/3/0/1': 'T1', '/3/0/2': 'S1', '/3303/1/5700': 5 });
+  const device = world.device('node-1', { objects }).connect().register();
+  device.send('/3/0', '/3303');
+  t.equal(device.said.at(-1), 'send 2.04');
+  t.match(world.values(device), {
+    '/3/0/0': 'ACME',
+    '/3/0/1': 'T1',
+    '/3/0/2': 'S1',
+    '/3303/0/5700': 21.5,
+    '/3303/1/5700': 5,
+  });
 });

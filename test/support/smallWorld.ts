@@ -103,6 +103,22 @@ export class SmallWorld {
     return event.sequence as CommandId;
   }
 
+  /** What `device observe --cancel` does in another process. */
+  endObservation(device: SmallDevice): void {
+    const { disk } = this;
+    const [key, before] = [...disk.observations.entries()].find(([at]) => at.startsWith(keyOf(device.row, '')))!;
+    disk.transaction(() => disk.observations.put(key, { ...before, version: before.version + 1, state: 'ending' }));
+    disk.journal.flushed(disk.journal.committed);
+    const sequence = disk.lastSequence;
+    this.#server.datapath.foreign({
+      sequence,
+      type: 'observation',
+      at: this.now.wall,
+      row: device.row,
+      name: device.name,
+    });
+  }
+
   command(device: SmallDevice, id: CommandId): Command | undefined {
     return this.disk.commands.get(keyOf(device.row, id));
   }

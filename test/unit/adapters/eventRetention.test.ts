@@ -7,11 +7,11 @@ import { openEnvironment, writeMeta } from '../../../src/adapters/lmdbEnvironmen
 import { encodeEvent } from '../../../src/adapters/lmdbForms.ts';
 import { putRecord } from '../../../src/adapters/lmdbModel.ts';
 import { parseProfile } from '../../../src/adapters/profiles.ts';
-import { noBytes } from '../../../src/base/bytes.ts';
 import type { WallTime } from '../../../src/base/time.ts';
 import { allot, encodeAllocation } from '../../../src/fleet/allocation.ts';
 import type { EndpointName, Row } from '../../../src/fleet/names.ts';
 import { emptyDescription } from '../../../src/lwm2m/registrationRequest.ts';
+import { recordOf } from '../../support/storedDevice.ts';
 
 const wall = 2_000_000_000 as WallTime;
 
@@ -33,7 +33,7 @@ t.test('a chatty device loses its oldest events, and nobody else any', async t =
     for (const row of [1, 2] as Row[]) {
       const allottee = { row, generation: 0, version: undefined, description: emptyDescription, observations: [] };
       const { allocation } = allot(row === 1 ? profile : { ...profile, file: { name: 'default' } }, allottee, wall);
-      putRecord(environment, recordOf(row, encodeAllocation(allocation)));
+      putRecord(environment, recordOf(row, encodeAllocation(allocation), wall));
     }
     for (const [i, event] of events.entries()) void environment.events.put(i + 1, encodeEvent(event));
     void writeMeta(environment, 'nextRow', 3);
@@ -59,25 +59,3 @@ t.test('a chatty device loses its oldest events, and nobody else any', async t =
     'in time all go, but the one that says which number is next',
   );
 });
-
-function recordOf(row: Row, allocation: Uint8Array) {
-  const registration = {
-    owner: undefined,
-    dialect: 'cbor',
-    version: undefined,
-    lifetime: 60,
-    expires: undefined,
-    binding: 'U',
-    queueMode: false,
-    sms: undefined,
-    transport: 'coap',
-    address: '192.0.2.1',
-    port: 5683,
-    registeredAt: wall,
-    lastContact: wall,
-    allocation,
-    description: noBytes,
-  } as const;
-  const names = { name: `node-${row}` as EndpointName, sector: undefined };
-  return { row, generation: 0, version: 1, ...names, registration, lastExchange: undefined };
-}
