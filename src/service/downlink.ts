@@ -182,7 +182,6 @@ export class Downlink {
       if (handle === undefined) line.notBefore = after(out.now.instant, busyDelay);
       if (handle === undefined) return this.#write(line, record, [unsent(command, out.now.wall)], out);
       line.asked = { handle, command, record };
-      line.deadline = instantOf(command.deadline, out.now);
       this.#arm(line, out);
     });
   }
@@ -362,13 +361,19 @@ export class Downlink {
     this.#step(line, out);
   }
 
+  /** While something is being written nothing is due: whoever settles it takes the next step. */
   #arm(line: Line, { now }: DownlinkOut): void {
     const ends: number[] = [];
-    if (line.deadline !== undefined) ends.push(line.deadline);
-    if (!line.busy && now.instant < line.notBefore) ends.push(line.notBefore);
-    if (!line.asleep && Number.isFinite(line.awakeUntil)) ends.push(line.awakeUntil);
+    if (line.asked !== undefined) ends.push(instantOf(line.asked.command.deadline, now));
+    else if (line.again !== undefined) ends.push(line.notBefore);
+    else if (!line.busy) {
+      if (line.deadline !== undefined) ends.push(line.deadline);
+      if (now.instant < line.notBefore) ends.push(line.notBefore);
+      if (!line.asleep && Number.isFinite(line.awakeUntil)) ends.push(line.awakeUntil);
+    }
     if (ends.length === 0) this.#timers.clear(line.row);
-    else this.#timers.set(line.row, Math.max(now.instant, Math.min(...ends)) as Instant);
+    // Never in this very turn, so that no turn goes on for ever.
+    else this.#timers.set(line.row, Math.max(now.instant + 1, Math.min(...ends)) as Instant);
   }
 
   #putOff(line: Line, delay: Milliseconds, { now }: DownlinkOut): void {

@@ -182,6 +182,54 @@ t.test('a mute device: what may be done twice is tried again, what may not ends 
   t.equal(world.service.devices.sizes().lines, 0);
 });
 
+t.test('a sleepy device that falls asleep while it is asked would keep the server busy for ever', async t => {
+  const world = new SmallWorld({
+    profiles: new ProfileSet([parseProfile('{name: default, queue: {awake: 20}}', 'default')]),
+  });
+  const behaviour = { awake: seconds(5), mute: true };
+  const device = world.device('node-1', { objects: thermometer(), behaviour }).connect().register({ queueMode: true });
+  const asked = world.queue(device, read, { patience: seconds(200) });
+  const disk = world.queue(device, reboot, { patience: 3000 });
+  world.run(seconds(100));
+  t.match(world.command(device, asked), { state: 'queued', reason: 'timeout' });
+  t.match(world.command(device, disk), { state: 'expired' });
+  t.strictSame(world.story(device, 'asleep', 'awake'), ['asleep']);
+  world.run(seconds(200));
+  t.match(world.command(device, asked), { state: 'expired' });
+});
+
+t.test('an outcome that the disk refused for a while is written when it can be', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(1000);
+  const id = world.queue(device, reboot);
+  // The command is sent, and the disk breaks before the answer comes.
+  world.carries = to => {
+    world.diskFails ||= to === 'server' && world.command(device, id)?.state === 'sent';
+    return true;
+  };
+  world.run(1000);
+  t.match(world.command(device, id), { state: 'sent' });
+  world.carries = () => true;
+  world.diskFails = false;
+  device.update();
+  world.run(seconds(10));
+  t.match(world.command(device, id), { state: 'succeeded' });
+  t.strictSame(device.executed, ['/3/0/4 ']);
+});
+
+t.test('a deadline that comes while the disk is slow ends when the disk answers', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(1000);
+  world.diskFails = true;
+  const id = world.queue(device, read, { patience: 2000 });
+  world.run(seconds(4));
+  world.diskFails = false;
+  world.run(seconds(10));
+  t.match(world.command(device, id), { state: 'expired' });
+});
+
 t.test('a command that was sent before a crash is not sent again if it must not be done twice', async t => {
   const world = new SmallWorld();
   const device = world.device('node-1', { objects: thermometer() }).connect().register();
