@@ -12,9 +12,10 @@ new Command('seeds')
   .option('--count <count>', 'how many worlds, however long they take', parsePositive)
   .option('--from <seed>', 'the first seed; by default one that nobody has run', parsePositive)
   .option('--seed <seed>', 'run this one world, and print what went wrong', parsePositive)
-  .option('--devices <count>', 'with --seed: so many devices instead of what the seed says', parsePositive)
-  .option('--length <minutes>', 'with --seed: so many simulated minutes', parsePositive)
-  .option('--without <faults>', `with --seed: leave faults out, of ${faults.join(', ')}`)
+  .option('--devices <count>', 'so many devices instead of what the seed says', parsePositive)
+  .option('--length <minutes>', 'so many simulated minutes instead', parsePositive)
+  .option('--without <faults>', `leave faults out, of ${faults.join(', ')}`)
+  .option('--no-shrink', 'do not make a failing world smaller')
   .option('--jobs <count>', 'how many processes', parsePositive, availableParallelism())
   .addHelpText(
     'after',
@@ -36,10 +37,17 @@ async function main(options: Options): Promise<void> {
 }
 
 function replay({ seed, devices, length, without }: Options & { seed: number }): void {
-  const world = { seed, devices, minutes: length, without: without?.split(',') };
-  const violation = violationOf(world);
-  console.log(violation ?? `seed ${seed}: every invariant held`);
-  if (violation !== undefined) process.exitCode = 1;
+  try {
+    const { journal } = live(worldOf({ seed, devices, length, without }));
+    console.log(`seed ${seed}: every invariant held, digest ${journal.digest}`);
+  } catch (error) {
+    console.log((error as Error).message);
+    process.exitCode = 1;
+  }
+}
+
+function worldOf({ seed, devices, length, without }: Partial<Options> & { readonly seed: number }): SwarmOptions {
+  return { seed, devices, minutes: length, without: without?.split(',') };
 }
 
 async function swarm(options: Options): Promise<void> {
@@ -55,7 +63,7 @@ async function swarm(options: Options): Promise<void> {
       const another = (): void => {
         const over = failed !== undefined || performance.now() >= end || next >= first + count;
         if (over) worker.disconnect();
-        else worker.send({ seed: next++ });
+        else worker.send(worldOf({ ...options, seed: next++ }));
       };
       worker.on('message', (result: Result) => {
         totals.worlds++;
@@ -80,24 +88,24 @@ async function swarm(options: Options): Promise<void> {
   );
   if (failed === undefined) return console.log('every invariant held in all of them');
   process.exitCode = 1;
-  console.log(`seed ${failed} broke an invariant; making it smaller`);
-  const smallest = shrink({ seed: failed });
-  console.log(violationOf(smallest));
+  const found = worldOf({ ...options, seed: failed });
+  if (options.shrink) console.log(`seed ${failed} broke an invariant; making it smaller`);
+  console.log(violationOf(options.shrink ? shrink(found) : found));
 }
 
 /** The process that lives through worlds: a seed in, a result out, until nobody sends one. */
 function work(): void {
-  process.on('message', ({ seed }: { seed: number }) => {
+  process.on('message', (world: SwarmOptions) => {
     const before = process.cpuUsage();
     let result = { held: false, deviceHours: 0, events: 0 };
     try {
-      const { deviceHours, events } = live({ seed });
+      const { deviceHours, events } = live(world);
       result = { held: true, deviceHours, events };
     } catch {
       // The one who sent the seed runs it again, smaller.
     }
     const { user, system } = process.cpuUsage(before);
-    process.send!({ seed, ...result, cpuSeconds: (user + system) / 1e6 } satisfies Result);
+    process.send!({ seed: world.seed, ...result, cpuSeconds: (user + system) / 1e6 } satisfies Result);
   });
 }
 
@@ -145,9 +153,10 @@ interface Options {
   readonly count?: number;
   readonly from?: number;
   readonly seed?: number;
-  readonly devices?: number;
-  readonly length?: number;
-  readonly without?: string;
+  readonly devices?: number | undefined;
+  readonly length?: number | undefined;
+  readonly without?: string | undefined;
+  readonly shrink: boolean;
   readonly jobs: number;
 }
 

@@ -38,11 +38,12 @@ export function writeSession({ sessions }: Environment, { change, value }: Prepa
     return;
   }
   const present = sessions.get(change.credential);
-  if (present === undefined || peerOf(present) !== change.peer) return;
+  if (present === undefined) return;
   if (change.kind === 'ended') {
-    void sessions.remove(change.credential);
+    if (peerOf(present) <= change.peer) void sessions.remove(change.credential);
     return;
   }
+  if (peerOf(present) !== change.peer) return;
   const fields = decodeFields(present);
   const next =
     change.kind === 'reserved'

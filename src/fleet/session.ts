@@ -22,7 +22,10 @@ export interface SessionRow {
   readonly readMark: number;
 }
 
-/** `opened` replaces the session that the credential had. The others do nothing if that session is gone. */
+/**
+ * `opened` replaces the session that the credential had. `ended` ends this one, or the one before it if this one was
+ * never stored: numbers of associations rise. The others do nothing if their session is gone.
+ */
 export type SessionChange =
   | { readonly kind: 'opened'; readonly session: SessionRow }
   | { readonly kind: 'reserved'; readonly credential: CredentialId; readonly peer: Peer; readonly writeMark: number }

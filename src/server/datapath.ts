@@ -37,6 +37,9 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   #armedFor = Number.POSITIVE_INFINITY;
   #expiring = false;
   #lookAtLifetimes: Instant = 0 as Instant;
+  /** Sessions that are over and still in the store, since the disk refused: a restart must not wake them. */
+  readonly #ended = new Map<CredentialId, Peer>();
+  #endNotBefore: Instant = 0 as Instant;
   /** The disk refused: when to ask it again to remove what is over. */
   #expireNotBefore: Instant = 0 as Instant;
   // What is known about the datagram of this turn.
@@ -73,7 +76,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     for (const row of rows) {
       const state = readSession(row);
       if (state !== undefined && this.#parts.dtls?.restore(this.#now, state, this) === true) restored++;
-      else this.#commitSession({ kind: 'ended', credential: row.credential, peer: row.peer }, () => {});
+      else this.#endStored(row.credential, row.peer);
     }
     this.#end();
     return restored;
@@ -94,6 +97,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     this.#parts.coap.expire(this.#now, this);
     this.#parts.service.devices.expire(this.#downlink);
     this.#expireLifetimes();
+    this.#endAgain();
     this.#end();
   }
 
@@ -211,7 +215,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     this.#parts.report.closed(peer, reason);
     // The session that replaced it also replaces it in the store.
     if (reason === 'replaced') return;
-    this.#commitSession({ kind: 'ended', credential: credential as CredentialId, peer }, () => {});
+    this.#endStored(credential as CredentialId, peer);
   }
 
   /** Of both machines: a handshake that failed, or a request of ours. */
@@ -247,6 +251,28 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
       this.#begin(undefined);
       settled(result === 'durable');
       this.#end();
+    });
+  }
+
+  #endStored(credential: CredentialId, peer: Peer): void {
+    this.#commitSession({ kind: 'ended', credential, peer }, durable => {
+      if (!durable) this.#ended.set(credential, peer);
+    });
+  }
+
+  /** What the disk refused to end before: some at a time, at the pace at which it may have recovered. */
+  #endAgain(): void {
+    if (this.#ended.size === 0 || this.#now.instant < this.#endNotBefore) return;
+    this.#endNotBefore = (this.#now.instant + seconds(retryAfterSeconds)) as Instant;
+    const sessions: (SessionChange & { kind: 'ended' })[] = [];
+    for (const [credential, peer] of this.#ended) {
+      if (sessions.push({ kind: 'ended', credential, peer }) === endBatch) break;
+    }
+    this.#parts.store.commit({ ...emptyCommit, sessions }, result => {
+      if (result !== 'durable') return;
+      for (const { credential, peer } of sessions) {
+        if (this.#ended.get(credential) === peer) this.#ended.delete(credential);
+      }
     });
   }
 
@@ -460,4 +486,5 @@ const wishes: ReadonlySet<EventType> = new Set<EventType>(['command', 'observati
 const anonymous: Principal = { kind: 'anonymous' };
 const never = Number.POSITIVE_INFINITY;
 const maxAttempts = 5;
+const endBatch = 256;
 const retryAfterSeconds = 30;

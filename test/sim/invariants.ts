@@ -1,5 +1,6 @@
-import { toHex } from '../../src/base/bytes.ts';
+import { type Bytes, toHex } from '../../src/base/bytes.ts';
 import type { Peer } from '../../src/base/peer.ts';
+import type { Milliseconds } from '../../src/base/time.ts';
 import type { DeviceRecord, LastExchange } from '../../src/fleet/device.ts';
 import type { Row } from '../../src/fleet/names.ts';
 import type { Commit } from '../../src/fleet/store.ts';
@@ -22,6 +23,8 @@ export class Invariants {
   readonly #effects: Table<Peer, Effects>;
   /** Whose each association is, by what was stored when it opened. */
   readonly #opened: Table<Peer, Row>;
+  readonly #openedBy = new Map<string, Peer[]>();
+  readonly #revoked: { readonly peer: Peer; readonly at: Milliseconds }[] = [];
   readonly #rowOf = new Map<string, Row>();
 
   constructor(disk: MemoryDisk, server: SimServer, devices: readonly SimDevice[], violated: Violated) {
@@ -40,6 +43,7 @@ export class Invariants {
       if (change.kind !== 'opened') continue;
       const { peer, identity } = change.session;
       if (this.#opened.get(peer) !== undefined) this.#violated(5, `association ${peer} opened twice`);
+      this.#openedBy.set(toHex(identity), [...(this.#openedBy.get(toHex(identity)) ?? []), peer]);
       this.#opened.put(peer, this.#disk.credentials.get(toHex(identity))!.row);
     }
     for (const { record } of devices) this.#changed(record);
@@ -57,11 +61,28 @@ export class Invariants {
     if (exchanges > coapLimits.maxExchanges) this.#violated(7, `${exchanges} exchanges`);
   }
 
-  everySecond(): void {
+  /** At `now` the operator revoked this identity's credential. */
+  revoked(identity: Bytes, now: Milliseconds): void {
+    for (const peer of this.#openedBy.get(toHex(identity)) ?? []) this.#revoked.push({ peer, at: now });
+  }
+
+  everySecond(now: Milliseconds): void {
+    this.#revokedOpensNothing(now);
     this.#promisesAreKept();
     this.#namesAreUnique();
     this.#log.check();
     this.#effectsWereAsked();
+  }
+
+  /** 3, of credentials that are revoked: a server that runs has had the time to hear of it, and one that starts knows. */
+  #revokedOpensNothing(now: Milliseconds): void {
+    const { process } = this.#server;
+    if (process === undefined) return;
+    for (const { peer, at } of this.#revoked) {
+      if (now - at > noticeWithin && process.dtls.session(peer) !== undefined) {
+        this.#violated(3, `association ${peer} goes on, and its credential was revoked`);
+      }
+    }
   }
 
   /** 1: whoever received 2.01 is registered, until its lifetime ends or it leaves: on the disk, whatever happens next. */
@@ -149,5 +170,7 @@ interface Effects {
   readonly recent: readonly number[];
 }
 
+/** In milliseconds. */
+const noticeWithin = 500;
 /** A device asks one thing at a time: what may come back within EXCHANGE_LIFETIME is among its last few. */
 const remembered = 4;

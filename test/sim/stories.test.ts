@@ -7,12 +7,12 @@ const minutes = (count: number) => seconds(60 * count);
 const cid = new Uint8Array(0);
 
 function worldOf(options: Omit<WorldOptions, 'seed'> & { seed?: number } = {}): World {
-  return new World({ seed: 1, replay: 'npx tap dist/test/sim/stories.test.js', ...options });
+  return new World({ seed: 1, limits: limitsOf({}), replay: 'npx tap dist/test/sim/stories.test.js', ...options });
 }
 
 function limitsOf(dtls: Partial<ServerLimits['dtls']>, exchanges = 4096): Partial<ServerLimits> {
   return {
-    dtls: { maxAssociations: 256, maxHandshakes: 256, idleTimeout: minutes(60), ...dtls },
+    dtls: { maxAssociations: 256, maxHandshakes: 256, idleTimeout: minutes(20), ...dtls },
     coap: { maxExchanges: exchanges },
   };
 }
@@ -28,7 +28,7 @@ t.test('power comes back at two hundred devices at once, more than handshakes fi
   world.server().devices(200, { within: seconds(60), lifetime: 600 });
   world.at(minutes(3), 'powerCut', seconds(20)).runUntil(minutes(15));
   t.equal(eventsOf(world, 'registered') >= 400, true, 'each of them twice');
-  t.ok(world.simServer.count('handshakeFaults', 'handshakes-full') > 0, 'though some had to wait');
+  t.ok(world.simServer.process!.dtls.counters.handshakesFull > 0, 'though some had to wait');
   world.check();
 });
 
@@ -65,19 +65,19 @@ t.test(
         survived++;
       }
     }
-    t.ok(survived > 150, `${survived} crashes`);
+    t.ok(survived > 100, `${survived} crashes`);
   },
 );
 
 t.test('the server dies before each of its outputs, in the midst of a turn, and nothing is done twice', async t => {
-  for (const survivors of [0, 1, 100]) {
+  for (const survivors of [0, 100]) {
     for (let outputs = 1; outputs <= 40; outputs++) {
       const world = worldOf({ seed: 9, limits: limitsOf({ writeMarkStep: 2 }) });
       world.server().devices(1, { lifetime: 60, cid, restless: 0.4 });
       world.dieWithin(outputs, seconds(3), survivors);
       world.runUntil(minutes(10));
       t.equal(world.simServer.starts, 2);
-      world.check();
+      world.check(minutes(5));
     }
   }
 });
@@ -96,13 +96,30 @@ t.test('a disk that takes four seconds for a flush makes devices wait, and none 
 t.test('while the disk is full nobody is told anything that is not so, and afterwards everybody is served', async t => {
   const world = worldOf();
   world.at(minutes(1), 'fillDisk').at(minutes(11), 'freeDisk');
-  world.server().devices(20, { within: minutes(5), lifetime: 120, cid });
+  world.server().devices(10, { within: minutes(5), lifetime: 120, cid });
   world.runUntil(minutes(10));
   t.ok(answersOf(world, '5.03') > 0);
   const told = answersOf(world, '2.01');
-  t.ok(told < 20 && told === eventsOf(world, 'registered'));
+  t.ok(told < 10 && told === eventsOf(world, 'registered'));
   world.runUntil(minutes(20));
-  t.ok(eventsOf(world, 'registered') >= 20);
+  t.ok(eventsOf(world, 'registered') >= 10);
+  world.check();
+});
+
+t.test('a session that ends while the disk is full would wake at the next start', async t => {
+  const world = worldOf();
+  world.server().devices(1, { lifetime: 3600, sleepy: 1 });
+  while (answersOf(world, '2.01') === 0) world.step();
+  world.fillDisk();
+  world.runUntil(minutes(2));
+  t.equal(world.simServer.count('closed', 'close-notify'), 1);
+  t.equal(world.disk.sessions.size, 1, 'the disk did not take its end');
+  world.freeDisk();
+  world.runUntil(minutes(4));
+  t.equal(world.disk.sessions.size, 0, 'and was asked again');
+  world.crash();
+  world.runUntil(minutes(5));
+  t.equal(world.simServer.process?.sessions, 0);
   world.check();
 });
 
@@ -192,5 +209,14 @@ t.test('strangers and impostors change nothing and get no more than they send', 
   t.ok(world.simServer.count('handshakeFaults', 'wrong-key') > 0);
   t.ok(world.simServer.count('handshakeFaults', 'unknown-identity') > 0);
   t.ok(world.impostors.every(({ registeredAt }) => registeredAt === undefined));
+  world.check();
+});
+
+t.test("a thief with a good key of its own changes nobody else's registration", async t => {
+  const world = worldOf({ network: { loss: 0.1, jitter: 300 } });
+  world.server().devices(10, { within: seconds(10), lifetime: 120, cid });
+  world.addThieves(3, seconds(5)).runUntil(minutes(15));
+  t.ok(world.simServer.count('refusals', 'not-the-owner') > 50);
+  t.ok(world.simServer.count('refusals', 'foreign-endpoint-name') > 20);
   world.check();
 });

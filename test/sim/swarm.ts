@@ -59,6 +59,7 @@ export function swarmWorld(options: SwarmOptions): { world: World; end: Millisec
     limits: {
       dtls: {
         maxAssociations: smallTables ? Math.max(2, Math.ceil(devices * smallTables.fraction())) : 256,
+        maxHandshakesPerNetwork: 64 + devices,
         maxHandshakes: smallTables ? Math.max(2, Math.ceil(devices * smallTables.fraction())) : 256,
         writeMarkStep: present('small-marks') === undefined ? 1000 : 4,
         idleTimeout: present('short-idle') === undefined ? days(3) : seconds(2 * lifetime),
@@ -120,6 +121,7 @@ function happen(world: World, end: Milliseconds, present: (fault: Fault) => Seed
   times('strangers', 1, (at, random) =>
     world.at(at, 'addStrangers', 1 + random.below(3), Math.max(100, end / (100 + random.below(1000)))),
   );
+  times('thieves', 1, (at, random) => world.at(at, 'addThieves', 1 + random.below(2), end / (20 + random.below(100))));
   times('impostors', 1, (at, random) =>
     world.at(at, 'addImpostors', 1 + random.below(4), { longestPause: seconds(60) + end / 100 }),
   );
@@ -155,6 +157,7 @@ export const faults = [
   'forget',
   'strangers',
   'impostors',
+  'thieves',
 ] as const;
 
 export type Fault = (typeof faults)[number];

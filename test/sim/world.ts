@@ -14,6 +14,7 @@ import { randomFor } from './randomFor.ts';
 import { SimDevice, type SimDeviceOptions, type SimDeviceParts } from './simDevice.ts';
 import { isServer, type ServerLimits, SimServer } from './simServer.ts';
 import { Stranger } from './stranger.ts';
+import { Thief } from './thief.ts';
 
 /**
  * A server, its devices and whoever else is about, on a virtual clock, network and disk: the whole run is a function of
@@ -32,6 +33,7 @@ export class World {
   /** Those with a wrong key, or none that anybody knows. */
   readonly impostors: SimDevice[] = [];
   readonly strangers: Stranger[] = [];
+  readonly thieves: Thief[] = [];
   readonly simServer: SimServer;
   readonly options: WorldOptions;
   /** Simulated hours of all devices together. */
@@ -134,6 +136,18 @@ export class World {
     return this;
   }
 
+  /** Each has a good key, and turns it on somebody else's registration every so many milliseconds. */
+  addThieves(count: number, every: Milliseconds): this {
+    for (let n = 0; n < count; n++) {
+      const name = `thief-${this.thieves.length + 1}`;
+      const key = this.#random.bytes(16);
+      this.admin.addCredential(this.simServer.wall, name as EndpointName, utf8(name), key);
+      const address = this.newAddress('192.0.2');
+      this.thieves.push(new Thief(this, address, this.randomFor(name), utf8(name), key, every));
+    }
+    return this;
+  }
+
   #device(options: SimDeviceOptions): SimDevice {
     const parts: SimDeviceParts = {
       clock: this.clock,
@@ -178,7 +192,7 @@ export class World {
     this.journal.note(power ? 'the server loses power' : 'the server is killed');
     this.simServer.kill(power, survivors);
     // What is left has to keep every promise already now.
-    this.#invariants.everySecond();
+    this.#invariants.everySecond(this.clock.now);
     this.clock.after(downtime, () => this.simServer.start());
   }
 
@@ -224,10 +238,10 @@ export class World {
   }
 
   stepWall(by: Milliseconds): void {
-    this.#invariants.everySecond();
+    this.#invariants.everySecond(this.clock.now);
     this.simServer.wallOffset += by;
     for (const device of this.fleet) device.wallStepped();
-    this.#invariants.everySecond();
+    this.#invariants.everySecond(this.clock.now);
   }
 
   /** A device gets another identity and key; what it had is revoked. */
@@ -239,7 +253,9 @@ export class World {
     this.admin.addCredential(this.simServer.wall, device.name as EndpointName, identity, key);
     device.rekey(identity, key);
     const revoked = this.admin.revoke(this.simServer.wall, before);
-    if (revoked !== undefined) this.simServer.foreign(revoked);
+    if (revoked === undefined) return;
+    this.simServer.foreign(revoked);
+    this.#invariants.revoked(before, this.clock.now);
   }
 
   /** The operator removes a device's registration. */
@@ -259,7 +275,7 @@ export class World {
     const second = Math.floor(this.clock.next() / 1000);
     if (second > this.#checked) {
       this.#checked = second;
-      this.#guarded(() => this.#invariants.everySecond());
+      this.#guarded(() => this.#invariants.everySecond(this.clock.now));
     }
     this.#guarded(() => this.clock.step());
     this.events++;
@@ -293,7 +309,7 @@ export class World {
       if (heard === undefined || heard < healed)
         this.violated(10, `${device.name} is not registered after ${bound / 1000} s`);
     }
-    this.#guarded(() => this.#invariants.everySecond());
+    this.#guarded(() => this.#invariants.everySecond(this.clock.now));
     this.#silence();
     return this;
   }
@@ -301,7 +317,7 @@ export class World {
   #silence(): void {
     this.journal.note('everybody goes away');
     for (const device of [...this.fleet, ...this.impostors]) device.switchOff();
-    for (const stranger of this.strangers) stranger.end();
+    for (const other of [...this.strangers, ...this.thieves]) other.end();
     const { idleTimeout = days(7) } = this.simServer.limits.dtls;
     const devices = this.deviceHours;
     this.runUntil(this.clock.now + Math.max(this.#longest(), idleTimeout) + seconds(600));
@@ -382,10 +398,11 @@ type Happening =
   | 'rotate'
   | 'forget'
   | 'addStrangers'
-  | 'addImpostors';
+  | 'addImpostors'
+  | 'addThieves';
 
 const defaultServerLimits: ServerLimits = {
-  dtls: { maxAssociations: 256, maxHandshakes: 256 },
+  dtls: { maxAssociations: 256, maxHandshakes: 256, maxHandshakesPerNetwork: 256 },
   coap: { maxExchanges: 4096 },
   plainPeers: 256,
   insecureCoap: false,

@@ -177,9 +177,12 @@ export class MemoryStore implements Store {
     const { sessions } = this.#disk;
     if (change.kind === 'opened') return sessions.put(change.session.credential, change.session);
     const present = sessions.get(change.credential);
-    if (present?.peer !== change.peer) return;
-    if (change.kind === 'ended') sessions.delete(change.credential);
-    else if (change.kind === 'reserved') {
+    if (present === undefined) return;
+    if (change.kind === 'ended') {
+      if (present.peer <= change.peer) sessions.delete(change.credential);
+    } else if (present.peer !== change.peer) {
+      return;
+    } else if (change.kind === 'reserved') {
       sessions.put(change.credential, { ...present, writeMark: Math.max(present.writeMark, change.writeMark) });
     } else {
       const readMark = Math.max(present.readMark, change.readMark);
