@@ -3,7 +3,7 @@ import type { Peer } from '../base/peer.ts';
 import { Reader } from '../base/reader.ts';
 import { Writer } from '../base/writer.ts';
 import type { CredentialId } from '../fleet/names.ts';
-import type { SessionChange, SessionRow } from '../fleet/session.ts';
+import type { SessionChange, SessionHead, SessionRow } from '../fleet/session.ts';
 import type { Keyring } from './keyring.ts';
 import type { Environment } from './lmdbEnvironment.ts';
 import { decodeCredential } from './lmdbForms.ts';
@@ -55,11 +55,36 @@ export function writeSession({ sessions }: Environment, { change, value }: Prepa
 /** All sessions that the keyring can open. */
 export function* readSessions({ sessions }: Environment, keyring: Keyring): Iterable<SessionRow> {
   for (const { key, value } of sessions.getRange({ snapshot: true })) {
-    const { peer, writeMark, readMark, identity, sealed, state } = decodeFields(value);
-    const secret = keyring.open(sealed, contextOf(peer, identity));
-    if (secret === undefined) continue;
-    yield { peer, credential: key as CredentialId, identity, secret, state, writeMark, readMark };
+    const row = open(key as CredentialId, value, keyring);
+    if (row !== undefined) yield row;
   }
+}
+
+export function readSession(
+  { sessions }: Environment,
+  keyring: Keyring,
+  credential: CredentialId,
+): SessionRow | undefined {
+  const value = sessions.get(credential);
+  return value && open(credential, value, keyring);
+}
+
+/** Nothing is unsealed, and the views are valid until the next one. */
+export function* readSessionHeads({ sessions }: Environment): Iterable<SessionHead> {
+  for (const { key, value } of sessions.getRange({ snapshot: true })) {
+    const reader = new Reader(value, 1);
+    const peer = reader.u48() as Peer;
+    reader.take(12);
+    reader.vector8();
+    reader.vector16();
+    yield { peer, credential: key as CredentialId, state: reader.rest() };
+  }
+}
+
+function open(credential: CredentialId, value: Bytes, keyring: Keyring): SessionRow | undefined {
+  const { peer, writeMark, readMark, identity, sealed, state } = decodeFields(value);
+  const secret = keyring.open(sealed, contextOf(peer, identity));
+  return secret && { peer, credential, identity, secret, state, writeMark, readMark };
 }
 
 /** The same session sealed by another keyring; `undefined` if the old one cannot open it. */

@@ -5,11 +5,11 @@ import type { Command } from '../fleet/command.ts';
 import type { Credential } from '../fleet/credential.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { StoredEvent } from '../fleet/event.ts';
-import type { EndpointName, Row, Sector } from '../fleet/names.ts';
+import type { CredentialId, EndpointName, Row, Sector } from '../fleet/names.ts';
 import type { Observation } from '../fleet/observation.ts';
 import { type Outage, outagesAtStart } from '../fleet/outage.ts';
 import { Overlay, stands, type Underway } from '../fleet/overlay.ts';
-import type { SessionRow } from '../fleet/session.ts';
+import type { SessionHead, SessionRow } from '../fleet/session.ts';
 import type { Commit, CommitResult, FoundPage, Selection, Store, View } from '../fleet/store.ts';
 import type { LastValue } from '../fleet/value.ts';
 import type { Path, ValuePath } from '../lwm2m/path.ts';
@@ -38,7 +38,15 @@ import {
   valueOrigins,
   writeModel,
 } from './lmdbModel.ts';
-import { maySession, type PreparedSession, prepareSession, readSessions, writeSession } from './lmdbSessions.ts';
+import {
+  maySession,
+  type PreparedSession,
+  prepareSession,
+  readSession,
+  readSessionHeads,
+  readSessions,
+  writeSession,
+} from './lmdbSessions.ts';
 import { findDevices, TermWrites } from './lmdbTerms.ts';
 
 /**
@@ -141,6 +149,20 @@ export class LmdbStore implements Store {
 
   sessions(): Iterable<SessionRow> {
     return readSessions(this.#environment, this.#keyring);
+  }
+
+  sessionCount(): number {
+    return this.#environment.sessions.getKeysCount();
+  }
+
+  /** Of all sessions what is not secret, in no order. */
+  sessionHeads(): Iterable<SessionHead> {
+    return readSessionHeads(this.#environment);
+  }
+
+  /** The session of a credential, if it has one whose secret can be opened. */
+  session(credential: CredentialId): SessionRow | undefined {
+    return readSession(this.#environment, this.#keyring, credential);
   }
 
   *rowsWithWork(): Iterable<Row> {

@@ -22,6 +22,8 @@ import { type HalfOpen, type HalfOpenLimits, HalfOpenTable } from './halfOpen.ts
 import type { Owner, PskPort } from './psk.ts';
 import { type Established, type HandshakePolicy, type HandshakeStep, ServerHandshake } from './serverHandshake.ts';
 import type { SessionState } from './sessionState.ts';
+import type { SessionRow } from './sessionTable.ts';
+import { noSleepers, type Sleepers } from './sleepers.ts';
 
 /**
  * The server's side of DTLS 1.2 with pre-shared keys (RFC 6347, 5246, 4279), for all peers at once: datagrams in;
@@ -41,6 +43,7 @@ export class DtlsEndpoint {
   readonly #halfOpen: HalfOpenTable;
   readonly #admission: Admission;
   readonly #associations: Associations;
+  readonly #sleepers: Sleepers;
   #nextPeer: number;
 
   constructor(options: DtlsOptions) {
@@ -56,6 +59,7 @@ export class DtlsEndpoint {
     this.#halfOpen = new HalfOpenTable(limits);
     this.#admission = new Admission(limits);
     this.#associations = new Associations(limits, options.random, this.counters);
+    this.#sleepers = options.sleepers ?? noSleepers;
     this.#nextPeer = options.firstPeer;
   }
 
@@ -118,7 +122,7 @@ export class DtlsEndpoint {
     this.#associations.reserved(peer, writeMark, out);
   }
 
-  /** Goes on with a session of an earlier process, before the first datagram. `false` if there is no room for it. */
+  /** Goes on with a session of an earlier process. `false` if there is no room for it. */
   restore(now: Now, state: SessionState, out: DtlsOut): boolean {
     this.#nextPeer = Math.max(this.#nextPeer, state.peer + 1);
     return this.#associations.restore(now, state, out);
@@ -127,6 +131,16 @@ export class DtlsEndpoint {
   /** The peer answered what was sent to it after `out.moving`, from where that went: its address is proved. */
   proved(peer: Peer, remote: Remote, out: DtlsOut): boolean {
     return this.#associations.proved(peer, remote, out);
+  }
+
+  /** Whether the peer has a session, be it one that sleeps. */
+  knows(peer: Peer): boolean {
+    return this.#associations.byPeer(peer) !== undefined || this.#sleepers.has(peer);
+  }
+
+  /** Goes on with the session of a peer that sleeps, because it is to be spoken to. */
+  wake(now: Now, peer: Peer, out: DtlsOut): void {
+    if (this.#associations.byPeer(peer) === undefined) this.#wake(now, this.#sleepers.byPeer(peer), out);
   }
 
   /** Of a restored session no record up to `sequence` is new, whatever its own mark says. */
@@ -281,14 +295,26 @@ export class DtlsEndpoint {
   }
 
   #receiveProtected(now: Now, remote: Remote, record: DtlsRecord, out: DtlsOut): void {
-    const peer = record.cid.length === 0 ? undefined : this.#policy.cids?.peer(record.cid);
-    const row =
-      record.cid.length === 0 ? this.#associations.byAddress(remote) : peer && this.#associations.byPeer(peer);
+    const row = record.cid.length === 0 ? this.#rowAt(now, remote, out) : this.#rowOf(now, record.cid, out);
     // The old association first: while a new handshake is under way it is still good, and what it opens is its own.
     if (row !== undefined && this.#associations.receive(now, row, remote, record, out)) return;
     const entry = this.#halfOpen.find(remote);
     if (entry !== undefined) this.#apply(now, entry, entry.handshake.receiveProtected(record), out);
     else if (row === undefined) this.counters.noAssociation++;
+  }
+
+  #rowAt(now: Now, remote: Remote, out: DtlsOut): SessionRow | undefined {
+    return this.#associations.byAddress(remote) ?? this.#wake(now, this.#sleepers.byAddress(remote), out);
+  }
+
+  #rowOf(now: Now, cid: Bytes, out: DtlsOut): SessionRow | undefined {
+    const peer = this.#policy.cids?.peer(cid);
+    if (peer === undefined) return undefined;
+    return this.#associations.byPeer(peer) ?? this.#wake(now, this.#sleepers.byPeer(peer), out);
+  }
+
+  #wake(now: Now, state: SessionState | undefined, out: DtlsOut): SessionRow | undefined {
+    return state !== undefined && this.restore(now, state, out) ? this.#associations.byPeer(state.peer) : undefined;
   }
 
   #apply(now: Now, entry: HalfOpen, step: HandshakeStep, out: DtlsOut): void {
@@ -367,6 +393,8 @@ export interface DtlsOptions {
   readonly suites?: readonly CipherSuite[];
   /** 32 bytes that turn unknown identities into keys; kept over restarts, an identity stays unknown in the same way. */
   readonly fakeKeySecret?: Bytes;
+  /** Sessions of an earlier process; all of them have lower numbers than `firstPeer`. */
+  readonly sleepers?: Sleepers;
   /** Without them a device whose address changes has to begin anew. */
   readonly cids?: ConnectionIds | undefined;
   readonly limits?: Partial<DtlsLimits>;

@@ -22,6 +22,9 @@ export interface SessionRow {
   readonly readMark: number;
 }
 
+/** Of a session what is not secret: whose it is, and where its device was heard last. */
+export type SessionHead = Pick<SessionRow, 'peer' | 'credential' | 'state'>;
+
 /**
  * `opened` replaces the session that the credential had. `ended` ends this one, or the one before it if this one was
  * never stored: numbers of associations rise. The others do nothing if their session is gone.

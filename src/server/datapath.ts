@@ -231,6 +231,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   // What the service asks of peers.
 
   ask(peer: Peer, draft: RequestDraft, asker: Asker): RequestHandle | undefined {
+    this.#parts.dtls?.wake(this.#now, peer, this);
     const handle = this.#parts.coap.request(this.#now, peer, draft, this);
     if (handle !== undefined) this.#askers.set(handle, asker);
     return handle;
@@ -386,10 +387,13 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
         const { transport, address, port } = registration;
         if (transport === 'coap') return plain.peer({ socket: 0, address, port }, peer => this.#displaced(peer));
         const peer = lastExchange?.association;
-        return peer !== undefined && dtls?.session(peer) !== undefined ? peer : undefined;
+        return peer !== undefined && dtls?.knows(peer) ? peer : undefined;
       },
-      isThere: peer => !isPlainPeer(peer) && dtls?.session(peer) !== undefined,
-      newObservationToken: peer => coap.newObservationToken(peer),
+      isThere: peer => !isPlainPeer(peer) && dtls?.knows(peer) === true,
+      newObservationToken: peer => {
+        dtls?.wake(this.#now, peer, this);
+        return coap.newObservationToken(peer);
+      },
       restoreStanding: (peer, token, observation) => coap.restoreStanding(peer, token, observation),
       forgetStanding: (peer, token) => coap.forgetStanding(peer, token),
       confirm: notification => coap.confirm(notification, this),

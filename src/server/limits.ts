@@ -186,7 +186,7 @@ export class LimitWatch {
 }
 
 function count(number: number): string {
-  return new Intl.NumberFormat('en-US').format(number);
+  return String(number).replaceAll(/\B(?=(\d{3})+$)/g, ',');
 }
 
 function days(milliseconds: number): string {

@@ -15,8 +15,9 @@ import { SystemRandom } from '../adapters/systemRandom.ts';
 import { type SocketAddress, UdpSocket } from '../adapters/udpSocket.ts';
 import { type Instant, seconds } from '../base/time.ts';
 import { CoapEndpoint } from '../coap/endpoint.ts';
-import { DtlsEndpoint, type DtlsLimits } from '../dtls/endpoint.ts';
+import { DtlsEndpoint, type DtlsLimits, defaultLimits } from '../dtls/endpoint.ts';
 import { RegistrationIds } from '../fleet/registrationId.ts';
+import { emptyCommit } from '../fleet/store.ts';
 import type { Definitions } from '../lwm2m/definitions.ts';
 import { Service } from '../service/service.ts';
 import { Datapath } from './datapath.ts';
@@ -24,8 +25,9 @@ import { Intake, intakeLimits } from './intake.ts';
 import { LimitWatch } from './limits.ts';
 import { isPlainPeer, maxPlainPeers, PlainPeers } from './plainPeers.ts';
 import { pskLookup } from './pskLookup.ts';
-import { recover } from './recovery.ts';
+import { recoverLifetimes } from './recovery.ts';
 import { createReport } from './report.ts';
+import { StoredSessions } from './storedSessions.ts';
 
 export interface ServerOptions {
   readonly data: string;
@@ -83,9 +85,15 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const random = new SystemRandom();
   const seed = () => Math.floor(random.fraction() * 2 ** 32);
   const handshakes = new HandshakeLog(environment, error => report.broken('store', error));
+  const idleAt = (now.instant + (options.limits.idleTimeout ?? defaultLimits.idleTimeout)) as Instant;
+  const stored = new StoredSessions(store, seed(), idleAt, ended =>
+    store.commit({ ...emptyCommit, sessions: [{ kind: 'ended', ...ended }] }, () => undefined),
+  );
+  const sessions = stored.size;
   const dtls = new DtlsEndpoint({
     random,
-    firstPeer,
+    firstPeer: Math.max(firstPeer, stored.highestPeer + 1),
+    sleepers: stored,
     fakeKeySecret: keyring.fakeKeys,
     cids: new PermutedConnectionIds(keyring.connectionIds),
     psk: pskLookup(store, error => report.broken('credential', error)),
@@ -130,7 +138,6 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     log,
   );
 
-  const sessions = recover({ datapath, dtls, service, store });
   if (options.coap !== undefined) {
     sockets.coap = await UdpSocket.open(options.coap, (datagram, address, port) =>
       stopping ? undefined : datapath.receivePlain({ socket: 0, address, port }, datagram),
@@ -142,7 +149,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     );
   }
   // Lifetimes end even while nobody sends anything.
-  datapath.expire();
+  datapath.restoreDevices(store.rowsWithWork());
+  const nextPage = (run: () => void) => setImmediate(() => (stopping ? undefined : run()));
+  recoverLifetimes(service, store, nextPage, () => datapath.expire());
+  const sleep = setInterval(() => stored.expire(systemNow().instant, idleBatch), idleCheckMilliseconds);
   const lookAround = () => store.whenCalm(takeForeign);
   const takeForeign = () => {
     if (stopping) return;
@@ -187,6 +197,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       bell?.close();
       clearInterval(poll);
       clearInterval(retention);
+      clearInterval(sleep);
       clearInterval(limitWatch);
       clearInterval(alive);
       clearTimeout(timer);
@@ -211,4 +222,6 @@ const betweenSweeps = seconds(3600);
 /** For changes whose bell was not heard. */
 const foreignPollMilliseconds = 100;
 const limitWatchMilliseconds = 10_000;
+const idleCheckMilliseconds = 60_000;
+const idleBatch = 10_000;
 const aliveMilliseconds = 30_000;

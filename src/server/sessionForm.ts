@@ -86,7 +86,7 @@ export function writeState({ socket, port, address }: Remote): Bytes {
   return new Writer(24).u8(stateForm).u8(socket).u16(port).vector8(new TextEncoder().encode(address)).finish();
 }
 
-function readState(bytes: Bytes): Remote | undefined {
+export function readState(bytes: Bytes): Remote | undefined {
   const reader = new Reader(bytes);
   if (reader.u8() !== stateForm) return undefined;
   return { socket: reader.u8(), port: reader.u16(), address: new TextDecoder().decode(reader.vector8()) };
