@@ -1,4 +1,7 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import t from 'tap';
+import type { Summary } from '../../tools/simulate/summary.ts';
 import { TestServer } from '../support/server.ts';
 import { runTool } from '../support/tool.ts';
 
@@ -11,7 +14,7 @@ t.test('a simulated fleet registers over real UDP', async t => {
 
   await t.test('with our device over DTLS', async t => {
     const run = await runTool(
-      'simulate',
+      'simulate/main',
       '--devices',
       '40',
       '--server',
@@ -28,7 +31,7 @@ t.test('a simulated fleet registers over real UDP', async t => {
 
   await t.test('with node-coap over node-dtls-client, which nobody here wrote', async t => {
     const run = await runTool(
-      'simulate',
+      'simulate/main',
       '--devices',
       '10',
       '--server',
@@ -51,7 +54,7 @@ t.test('a simulated fleet registers over real UDP', async t => {
 
   await t.test('over plain CoAP where the server allows it', async t => {
     const run = await runTool(
-      'simulate',
+      'simulate/main',
       '--devices',
       '10',
       '--server',
@@ -66,7 +69,7 @@ t.test('a simulated fleet registers over real UDP', async t => {
 
   await t.test('and says by reason what failed', async t => {
     const run = await runTool(
-      'simulate',
+      'simulate/main',
       '--devices',
       '3',
       '--server',
@@ -80,4 +83,39 @@ t.test('a simulated fleet registers over real UDP', async t => {
     t.equal(failed, 3, 'their names have credentials');
     t.match(Object.keys(failures)[0], /^register: 4\.0/);
   });
+
+  await t.test(
+    'a fleet that lives, on fewer sockets than devices: updates, moves, and keys that are wrong',
+    async t => {
+      const mix = join(server.data, 'mix.yaml');
+      await writeFile(
+        mix,
+        '- { share: 6, update: 1, roam: 1 }\n- { share: 2, update: 1, loss: 0.05 }\n- { share: 2, like: wrong-key }',
+      );
+      const fleet = [
+        '--devices',
+        '50',
+        '--sockets',
+        '10',
+        '--mix',
+        mix,
+        '--duration',
+        '4',
+        '--prefix',
+        'lively',
+        '--json',
+      ];
+      const where = ['--server', `coaps://${server.coaps}`, '--data', server.data];
+      const run = await runTool('simulate/main', ...fleet, ...where);
+      t.equal(run.code, 0, run.stderr);
+      const summary = JSON.parse(run.stdout) as Summary;
+      t.ok(summary.registered >= 40, `${summary.registered} registered`);
+      t.ok((summary.latencies.update?.count ?? 0) >= 40, 'updates were answered');
+      t.ok(summary.moves >= 20, 'devices moved to other addresses');
+      t.ok(
+        (summary.failures['session: alert badRecordMac'] ?? 0) >= 10,
+        'who has the wrong key is told no more than that',
+      );
+    },
+  );
 });

@@ -32,7 +32,7 @@ const program = new Command('bench')
   )
   .option('--sessions <count>', 'for restart and memory: how many devices have one', parseCount, 200_000)
   .option('--compare', 'measure the rivals that are installed here too, in the same run', false)
-  .option('--rival <url>', 'measure whoever answers at coap://HOST:PORT or coaps://HOST:PORT too', parseRival)
+  .option('--rival <url>', 'measure whoever answers at coap://HOST:PORT or coaps://HOST:PORT too', elsewhere)
   .option('--json', 'print one JSON document', false)
   .addHelpText('after', help)
   .action((scenario: string, options: BenchOptions) => bench(scenario, options).catch(fail));
@@ -137,13 +137,6 @@ Examples:
 Rivals: a handler on node-coap; coap-rd of Debian's libcoap3-bin, if it is installed; any address with --rival.
 A profile of the server: ROLLCALL_BENCH_NODE_FLAGS=--cpu-prof npm run bench -- registration
 `;
-}
-
-function parseRival(text: string): Rival {
-  if (!/^coaps?:\/\/(\[[^\]]+\]|[^:/]+)(:\d{1,5})?\/?$/.test(text)) {
-    throw new InvalidArgumentError('expected coap://HOST:PORT or coaps://HOST:PORT');
-  }
-  return elsewhere(text);
 }
 
 function parseWhole(text: string): number {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { parseUrl } from '../load/serverUrl.ts';
 import type { Target } from '../load/udpDevice.ts';
 import { MeasuredProcess } from './measured.ts';
 import { ServerProcess } from './serverProcess.ts';
@@ -63,17 +64,15 @@ const libcoapRd = (command: string, transport: 'coap' | 'coaps', most?: Rival['m
   },
 });
 
-/** Whoever answers at an address that was given. */
+/** Whoever answers at an address that was given. Throws commander's error for what is none. */
 export function elsewhere(url: string): Rival {
-  const match = /^(coaps?):\/\/(?:\[([^\]]+)\]|([^:/]+))(?::(\d{1,5}))?\/?$/.exec(url)!;
-  const transport = match[1] as 'coap' | 'coaps';
-  const port = Number(match[4] ?? (transport === 'coaps' ? 5684 : 5683));
+  const { secure, host, port } = parseUrl(url);
   return {
     name: url,
     does: 'whatever it does',
-    transports: [transport],
+    transports: [secure ? 'coaps' : 'coap'],
     start: async () => ({
-      target: { host: match[2] ?? match[3]!, port },
+      target: { host, port },
       process: undefined,
       stop: async () => undefined,
     }),
