@@ -1,9 +1,11 @@
 import type { Bytes } from '../base/bytes.ts';
 import type { Peer, Remote } from '../base/peer.ts';
-import { type Instant, type Now, seconds } from '../base/time.ts';
+import { after, type Instant, type Now, seconds } from '../base/time.ts';
+import { sliceReply } from '../coap/blockwise.ts';
 import { ResponseCode } from '../coap/codec/code.ts';
-import type { Reply, Request, Response } from '../coap/codec/message.ts';
-import type { CoapEndpoint, CoapOut } from '../coap/endpoint.ts';
+import { encodeMessage, type Reply, type Request, type Response } from '../coap/codec/message.ts';
+import { Echo } from '../coap/codec/option.ts';
+import { type CoapEndpoint, type CoapOut, defaultLimits } from '../coap/endpoint.ts';
 import type { Exchange, Notification, RequestDraft, RequestFault, RequestHandle } from '../coap/exchange.ts';
 import type { CoapFault } from '../coap/fault.ts';
 import type { DtlsEndpoint, DtlsOut, Session } from '../dtls/endpoint.ts';
@@ -14,11 +16,13 @@ import type { EventType, FleetEvent, StoredEvent } from '../fleet/event.ts';
 import type { CredentialId, Row } from '../fleet/names.ts';
 import type { SessionChange, SessionRow } from '../fleet/session.ts';
 import { type Commit, type CommitResult, emptyCommit, type Store } from '../fleet/store.ts';
-import { unavailable } from '../service/answer.ts';
+import { type Refusal, type RefusalReason, refusal } from '../lwm2m/refusal.ts';
+import { answerTo, unavailable } from '../service/answer.ts';
 import type { DownlinkOut } from '../service/downlinkOut.ts';
 import type { Asker, Outcome, Questions, RequestContext } from '../service/outcome.ts';
 import { deviceEvent } from '../service/reports.ts';
 import { expiryCheckInterval, type Service } from '../service/service.ts';
+import { type AddressProof, amplificationLimit, provedFor } from './addressProof.ts';
 import { isPlainPeer, type PlainPeers } from './plainPeers.ts';
 import { readSession, sessionRow, writeState } from './sessionForm.ts';
 
@@ -46,6 +50,10 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   #now: Now;
   #remote: Remote | undefined;
   #sequence: number | undefined;
+  /** In bytes. */
+  #received = 0;
+  /** Searches that take several turns, one of which goes on in each. */
+  readonly #unfinished: Work[] = [];
 
   constructor(parts: DatapathParts) {
     this.#parts = parts;
@@ -61,6 +69,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
 
   receivePlain(remote: Remote, datagram: Bytes): void {
     this.#begin(remote);
+    this.#received = datagram.length;
     const peer = this.#parts.plain.peer(remote, displaced => {
       this.#parts.report.displaced();
       this.#displaced(displaced);
@@ -98,20 +107,21 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     this.#parts.service.devices.expire(this.#downlink);
     this.#expireLifetimes();
     this.#endAgain();
+    this.#notify();
+    const work = this.#unfinished.shift();
+    if (work !== undefined) this.#decide(work);
     this.#end();
   }
 
   /** What another process wrote into the store: a revoked credential ends its session, a command is delivered. */
   foreign(event: StoredEvent): void {
-    if (wishes.has(event.type)) {
-      this.#begin(undefined);
-      this.#parts.service.devices.look(event.row, this.#downlink);
-      return this.#end();
-    }
-    const credential = event.details?.credential;
-    if (event.type !== 'credential-revoked' || typeof credential !== 'number') return;
     this.#begin(undefined);
-    this.#parts.dtls?.revoke({ row: event.row, credential }, this);
+    this.#parts.service.touched(event.row);
+    if (wishes.has(event.type)) this.#parts.service.devices.look(event.row, this.#downlink);
+    const credential = event.details?.credential;
+    if (event.type === 'credential-revoked' && typeof credential === 'number') {
+      this.#parts.dtls?.revoke({ row: event.row, credential }, this);
+    }
     this.#end();
   }
 
@@ -126,10 +136,13 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   }
 
   request(exchange: Exchange, request: Request): void {
+    const echo = request.options.get(Echo);
+    if (echo !== undefined && isPlainPeer(exchange.peer)) this.#tryToProve(exchange.peer, echo);
     const context = this.#contextOf(exchange);
     if (context === undefined) return;
     const decide = (turn: RequestContext) => this.#parts.service.route(request, turn);
-    this.#decide({ exchange, context, decide, attempts: 0 });
+    const limit = context.addressProved ? unlimited : amplificationLimit(this.#received);
+    this.#decide({ exchange, context, decide, limit, searching: false, attempts: 0 });
     const { principal } = context;
     this.#parts.service.devices.heard(
       principal.kind === 'psk' ? principal.row : undefined,
@@ -148,8 +161,8 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     this.#parts.service.devices.notified(notification, this.#sequence, this.#downlink);
   }
 
-  unobserved(): void {
-    // The server notifies nobody.
+  unobserved(exchange: Exchange): void {
+    this.#parts.service.unobserved(exchange);
   }
 
   /** It answered what went to where it was heard last: if that was a new address, it is proved. */
@@ -210,7 +223,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   }
 
   closed(peer: Peer, { row, credential }: Owner, reason: CloseReason): void {
-    this.#parts.coap.drop(peer, this);
+    this.#forget(peer);
     this.#parts.service.devices.gone(row as Row, peer);
     this.#parts.report.closed(peer, reason);
     // The session that replaced it also replaces it in the store.
@@ -243,7 +256,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   }
 
   #displaced(peer: Peer): void {
-    this.#parts.coap.drop(peer, this);
+    this.#forget(peer);
     this.#parts.service.devices.gone(undefined, peer);
   }
 
@@ -285,10 +298,8 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
       return store.commit(outcome.commit, result => this.#settled(work, outcome, result));
     }
     if (outcome.kind === 'ask') return this.#askBack(work, outcome);
-    if (!view.restsOnPending) {
-      if (outcome.refusal !== undefined) this.#parts.report.refusal(outcome.refusal, outcome.reply.code, work.context);
-      return this.#answer(work.exchange, outcome.reply);
-    }
+    if (outcome.kind === 'unfinished') return this.#goOnLater(work, outcome.goOn);
+    if (!view.restsOnPending) return this.#answer(work, outcome.reply, outcome.refusal);
     // An answer that rests on what may still vanish waits for it, and is decided again: that it was asked for before
     // does not say that it was stored.
     store.commit(emptyCommit, () => {
@@ -304,17 +315,26 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     const decide = (answer: Response | RequestFault) =>
       this.#decide({ ...work, decide: answered(answer), attempts: 0 });
     const asked = this.ask(peer, draft, { response: decide, failed: decide });
-    if (asked === undefined) return this.#answer(work.exchange, unavailable(retryAfterSeconds));
+    if (asked === undefined) return this.#answer(work, unavailable(retryAfterSeconds));
     this.#parts.coap.acknowledge(work.exchange, this);
+  }
+
+  /** Others come first: a long search waits for nobody, so its request is acknowledged meanwhile. */
+  #goOnLater(work: Work, decide: Work['decide']): void {
+    if (!work.searching && this.#unfinished.length >= maxUnfinished) {
+      return this.#answer(work, unavailable(retryAfterSeconds));
+    }
+    this.#unfinished.push({ ...work, decide, searching: true });
+    // An answer that is no longer piggy-backed would be sent again and again to an address that nobody has proved.
+    if (work.context.addressProved) this.#parts.coap.acknowledge(work.exchange, this);
   }
 
   #settled(work: Work, outcome: Outcome & { kind: 'commit' }, result: CommitResult): void {
     this.#begin(undefined);
     if (result === 'durable') {
-      for (const { record } of outcome.commit.devices) this.#parts.service.stored(record);
-      if (outcome.refusal !== undefined) this.#parts.report.refusal(outcome.refusal, outcome.reply.code, work.context);
+      this.#parts.service.committed(outcome.commit, this.#now.wall);
       this.#parts.report.committed(outcome.commit);
-      this.#answer(work.exchange, outcome.reply);
+      this.#answer(work, outcome.reply, outcome.refusal);
       const { peer } = work.exchange;
       this.#parts.service.devices.changed(outcome.commit, peer, isPlainPeer(peer), this.#downlink);
     } else {
@@ -327,13 +347,47 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   #decideAgain(work: Work, why: CommitResult): void {
     if (why === 'conflict' && work.attempts++ < maxAttempts) return this.#decide(work);
     this.#parts.report.unavailable(why);
-    this.#answer(work.exchange, unavailable(retryAfterSeconds));
+    this.#answer(work, unavailable(retryAfterSeconds));
   }
 
   /** Every answer may be forgotten early: the record recognises its last exchange, and a refusal changes nothing. */
-  #answer(exchange: Exchange, reply: Reply): void {
+  #answer(work: Work, reply: Reply, why?: Refusal): void {
+    const { exchange, context } = work;
+    if (work.limit !== unlimited && answerLength(exchange, reply) > work.limit) {
+      const long = refusal('address-not-proved');
+      return this.#answer({ ...work, limit: unlimited }, answerTo(long, undefined), long);
+    }
+    const fresh = why !== undefined && wantsEcho.has(why.reason) ? this.#withEcho(context, reply) : reply;
+    if (why !== undefined) this.#parts.report.refusal(why, reply.code, context);
     this.#parts.report.answered(reply.code);
-    this.#parts.coap.respond(this.#now, exchange, reply, this, reply.code !== ResponseCode.ServiceUnavailable);
+    this.#parts.coap.respond(this.#now, exchange, fresh, this, reply.code !== ResponseCode.ServiceUnavailable);
+  }
+
+  #withEcho({ remote }: Context, reply: Reply): Reply {
+    const echo = this.#parts.proof?.echo(this.#now.instant, remote);
+    return echo === undefined ? reply : { ...reply, options: reply.options.with(Echo, echo) };
+  }
+
+  #tryToProve(peer: Peer, echo: Bytes): void {
+    const { proof, plain } = this.#parts;
+    const { instant } = this.#now;
+    if (this.#remote !== undefined && proof?.proves(instant, this.#remote, echo) === true) {
+      plain.prove(peer, after(instant, provedFor));
+    }
+  }
+
+  /** Whoever observes a lookup is told of what changed. */
+  #notify(): void {
+    const { service, store, coap } = this.#parts;
+    const find = store.find.bind(store);
+    for (const { exchange, reply, confirmable } of service.notifications(this.#now, find)) {
+      coap.notify(this.#now, exchange, reply, confirmable, this);
+    }
+  }
+
+  #forget(peer: Peer): void {
+    this.#parts.coap.drop(peer, this);
+    this.#parts.service.forget(peer);
   }
 
   /** Registrations whose lifetime is over, a batch at a time, each after the other is durable. */
@@ -348,8 +402,9 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
       this.#expiring = false;
       this.#begin(undefined);
       if (result === 'durable') {
+        service.committed(commit, this.#now.wall);
         this.#parts.report.committed(commit);
-        this.#parts.service.devices.changed(commit, undefined, false, this.#downlink);
+        service.devices.changed(commit, undefined, false, this.#downlink);
       } else this.#noteAgain(commit);
       if (result === 'failed') this.#expireNotBefore = (this.#now.instant + seconds(retryAfterSeconds)) as Instant;
       else this.#expireLifetimes();
@@ -409,12 +464,16 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     const remote = plain ? this.#remote : session?.remote;
     if (remote === undefined) return undefined;
     return {
+      find: (selection, from, limit) => this.#parts.store.find(selection, from, limit),
       allocateRow: () => this.#parts.store.allocateRow(),
       principal: session === undefined ? anonymous : principalOf(session.owner),
       transport: plain ? 'coap' : 'coaps',
       address: remote.address,
       port: remote.port,
+      remote,
       peer,
+      addressProved: !plain || this.#parts.plain.isProved(peer, this.#now.instant),
+      exchange,
       messageId,
       sequence: this.#sequence,
     };
@@ -430,7 +489,8 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   #end(): void {
     const { coap, dtls, service } = this.#parts;
     let next = Math.min(coap.nextExpiry() ?? never, dtls?.nextExpiry() ?? never, this.#lookAtLifetimes);
-    next = Math.min(next, service.devices.nextExpiry() ?? never);
+    next = Math.min(next, service.devices.nextExpiry() ?? never, service.nextNotification(this.#now) ?? never);
+    if (this.#unfinished.length > 0) next = this.#now.instant;
     const lifetimes = service.nextExpiry();
     if (lifetimes !== undefined && !this.#expiring) {
       const due = this.#now.instant + Math.max(0, lifetimes - this.#now.wall);
@@ -446,6 +506,8 @@ export interface DatapathParts {
   readonly coap: CoapEndpoint;
   readonly dtls: DtlsEndpoint | undefined;
   readonly plain: PlainPeers;
+  /** Without it nobody proves an address, and long answers on plain CoAP go to nobody. */
+  readonly proof?: AddressProof;
   readonly service: Service;
   readonly store: Store;
   readonly report: Report;
@@ -464,7 +526,7 @@ export interface Report {
   displaced(): void;
   closed(peer: Peer, reason: CloseReason): void;
   handshake(report: HandshakeReport): void;
-  refusal(refusal: NonNullable<(Outcome & { kind: 'reply' })['refusal']>, code: number, context: Context): void;
+  refusal(refusal: Refusal, code: number, context: Context): void;
   /** CoAP itself refused something; `code` is undefined if the peer heard RST or nothing. */
   refused(fault: CoapFault, code: number | undefined, remote: Remote): void;
   answered(code: number): void;
@@ -472,13 +534,26 @@ export interface Report {
   unavailable(why: CommitResult): void;
 }
 
-export type Context = Omit<RequestContext, 'now' | 'view'>;
+export interface Context extends Omit<RequestContext, 'now' | 'view'> {
+  readonly remote: Remote;
+}
 
 interface Work {
   readonly exchange: Exchange;
   readonly context: Context;
   readonly decide: (turn: RequestContext) => Outcome;
+  /** How long the answer may be, in bytes. */
+  readonly limit: number;
+  /** It has had a turn already. */
+  readonly searching: boolean;
   attempts: number;
+}
+
+function answerLength({ token, block2 }: Exchange, reply: Reply): number {
+  const { code, options, payload } = sliceReply(reply, block2, defaultLimits.blockSize);
+  // Without a payload nothing that we say comes near the limit.
+  if (payload.length === 0) return 0;
+  return encodeMessage({ kind: 'response', type: 'ACK', messageId: 0, token, code, options, payload }).length;
 }
 
 function principalOf({ row, credential }: { row: number; credential: number }): Principal {
@@ -487,8 +562,11 @@ function principalOf({ row, credential }: { row: number; credential: number }): 
 
 /** What other processes want of a device, or want no more. */
 const wishes: ReadonlySet<EventType> = new Set<EventType>(['command', 'observation', 'allocated', 'forgotten']);
+const wantsEcho: ReadonlySet<string> = new Set<RefusalReason>(['address-not-proved', 'out-of-order']);
 const anonymous: Principal = { kind: 'anonymous' };
+const unlimited = Number.POSITIVE_INFINITY;
 const never = Number.POSITIVE_INFINITY;
 const maxAttempts = 5;
 const endBatch = 256;
+const maxUnfinished = 16;
 const retryAfterSeconds = 30;

@@ -1,5 +1,6 @@
 import { AddressTable } from '../base/addressTable.ts';
 import type { Peer, Remote } from '../base/peer.ts';
+import type { Instant } from '../base/time.ts';
 
 /**
  * Peers on plain CoAP, where an address is all there is to know of them. Bounded: the one that came first goes first,
@@ -9,6 +10,8 @@ export class PlainPeers {
   readonly #capacity: number;
   readonly #addresses: AddressTable;
   readonly #peers: Float64Array;
+  /** Until when the peer of a slot counts as one that hears what is sent to its address. */
+  readonly #provedUntil: Float64Array;
   #nextSlot = 0;
   #generation = 0;
 
@@ -16,6 +19,7 @@ export class PlainPeers {
     this.#capacity = capacity;
     this.#addresses = new AddressTable(capacity, seed);
     this.#peers = new Float64Array(capacity);
+    this.#provedUntil = new Float64Array(capacity);
   }
 
   /** The peer at an address, old or new; `displaced` is called if another one had to make room for it. */
@@ -34,13 +38,30 @@ export class PlainPeers {
     if (this.#nextSlot === 0) this.#generation++;
     const peer = firstPlainPeer + (this.#generation + (this.#nextSlot === 0 ? -1 : 0)) * this.#capacity + slot;
     this.#peers[slot] = peer;
+    this.#provedUntil[slot] = 0;
     return peer as Peer;
   }
 
   /** `undefined` if it had to make room. */
   remote(peer: Peer): Remote | undefined {
+    const slot = this.#slotOf(peer);
+    return slot === undefined ? undefined : this.#addresses.remote(slot);
+  }
+
+  /** It sent back what was sent to its address. */
+  prove(peer: Peer, until: Instant): void {
+    const slot = this.#slotOf(peer);
+    if (slot !== undefined) this.#provedUntil[slot] = until;
+  }
+
+  isProved(peer: Peer, now: Instant): boolean {
+    const slot = this.#slotOf(peer);
+    return slot !== undefined && now < this.#provedUntil[slot]!;
+  }
+
+  #slotOf(peer: Peer): number | undefined {
     const slot = (peer - firstPlainPeer) % this.#capacity;
-    return this.#peers[slot] === peer ? this.#addresses.remote(slot) : undefined;
+    return this.#peers[slot] === peer ? slot : undefined;
   }
 }
 

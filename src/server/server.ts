@@ -20,6 +20,7 @@ import { RegistrationIds } from '../fleet/registrationId.ts';
 import { emptyCommit } from '../fleet/store.ts';
 import type { Definitions } from '../lwm2m/definitions.ts';
 import { Service } from '../service/service.ts';
+import { AddressProof } from './addressProof.ts';
 import { Datapath } from './datapath.ts';
 import { Intake, intakeLimits } from './intake.ts';
 import { LimitWatch } from './limits.ts';
@@ -117,6 +118,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     store,
     report,
     plain: new PlainPeers(maxPlainPeers, seed()),
+    proof: new AddressProof(random),
     now: systemNow,
     sendDtls: (remote, datagram) => sockets.coaps?.send(datagram, remote.address, remote.port),
     sendPlain: (remote, datagram) => sockets.coap?.send(datagram, remote.address, remote.port),

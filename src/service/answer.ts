@@ -108,6 +108,26 @@ export const answers = {
     code: ResponseCode.NotFound,
     sentence: 'No registration is at this location, or not any more: register again.',
   },
+  'address-not-proved': {
+    code: ResponseCode.Unauthorized,
+    sentence: 'The answer is long, and nothing shows that the sender has its address: send the Echo option back.',
+  },
+  'links-not-read': {
+    code: ResponseCode.ServiceUnavailable,
+    sentence: 'Simple registration: the device did not answer GET /.well-known/core with 2.05. Try again.',
+  },
+  'lookup-needs-dtls': {
+    code: ResponseCode.Unauthorized,
+    sentence: 'Lookups on plain CoAP are answered only if the server was started with --insecure-coap.',
+  },
+  'bad-search': {
+    code: ResponseCode.BadRequest,
+    sentence: 'A lookup has a page without a count, a number that is none, a count beyond the limit, or a bad where.',
+  },
+  'search-too-wide': {
+    code: ResponseCode.BadRequest,
+    sentence: 'The lookup would look at too many devices: add a criterion that the index knows.',
+  },
   'profile-metadata': {
     code: ResponseCode.Forbidden,
     sentence: 'The metadata is not what the profile of the device allows.',

@@ -1,17 +1,23 @@
-import { type Milliseconds, seconds, type WallTime } from '../base/time.ts';
+import type { Peer } from '../base/peer.ts';
+import { type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../base/time.ts';
 import { Method, ResponseCode } from '../coap/codec/code.ts';
 import { type Request, reply } from '../coap/codec/message.ts';
 import { UriPath } from '../coap/codec/option.ts';
+import type { Exchange } from '../coap/exchange.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import { ExpiryIndex } from '../fleet/expiryIndex.ts';
+import type { Row } from '../fleet/names.ts';
 import type { Outage } from '../fleet/outage.ts';
 import { noProfiles, type ProfileSet } from '../fleet/profile.ts';
 import { defaultGrace, expire, type FleetRules, removalTime } from '../fleet/registration.ts';
 import type { RegistrationIds } from '../fleet/registrationId.ts';
-import type { Commit, View } from '../fleet/store.ts';
+import type { Commit, Store, View } from '../fleet/store.ts';
 import { DeviceManagement, type DeviceManagementOptions } from './deviceManagement.ts';
+import { LookupInterface } from './lookup.ts';
+import { type Notification, Observers } from './observers.ts';
 import type { Outcome, RequestContext } from './outcome.ts';
 import { contactOf, RegistrationInterface } from './rd.ts';
+import { SimpleRegistration } from './simpleRegistration.ts';
 import { wellKnownCore } from './wellKnown.ts';
 
 /**
@@ -23,6 +29,9 @@ export class Service {
   /** Commands, observations and reports. */
   readonly devices: DeviceManagement;
   readonly #rd: RegistrationInterface;
+  readonly #simple: SimpleRegistration;
+  readonly #lookup: LookupInterface;
+  readonly #observers: Observers;
   readonly #expiry = new ExpiryIndex();
   #profiles: ProfileSet;
 
@@ -41,6 +50,9 @@ export class Service {
     this.devices = new DeviceManagement(this.rules, options);
     const { insecureCoap, strictParameters = false } = options;
     this.#rd = new RegistrationInterface({ ids, insecureCoap, strictParameters }, this.rules);
+    this.#simple = new SimpleRegistration(this.#rd);
+    this.#observers = new Observers(this.rules);
+    this.#lookup = new LookupInterface(insecureCoap, this.rules, this.#observers);
   }
 
   /** The operator changed the profiles: they count from the next registration on. */
@@ -66,7 +78,44 @@ export class Service {
     if (path.length === 2 && first === '.well-known' && second === 'core') {
       return request.code === Method.GET ? { kind: 'reply', reply: wellKnownCore(request) } : methodNotAllowed;
     }
+    if (path.length === 2 && first === '.well-known' && second === 'rd') {
+      return request.code === Method.POST ? this.#simple.register(request, context) : methodNotAllowed;
+    }
+    if (path.length === 2 && first === 'rd-lookup' && (second === 'ep' || second === 'res')) {
+      return request.code === Method.GET ? this.#lookup.get(second, request, context) : methodNotAllowed;
+    }
     return notFound;
+  }
+
+  /** A commit is durable: what was there to be decided on it, and who observes it, learn of it. */
+  committed(commit: Commit, wall: WallTime): void {
+    for (const { record } of commit.devices) this.stored(record);
+    this.#observers.committed(commit, wall);
+  }
+
+  /** Another process changed a device. */
+  touched(row: Row): void {
+    this.#observers.touched(row);
+  }
+
+  /** A peer is gone, or does not want to be told any more. */
+  forget(peer: Peer): void {
+    this.#observers.drop(peer);
+  }
+
+  unobserved(exchange: Exchange): void {
+    this.#observers.end(exchange);
+  }
+
+  nextNotification(now: Now): Instant | undefined {
+    return this.#observers.nextDue(now);
+  }
+
+  /** Whom to tell of a changed result. Answers of several blocks are kept until they are fetched. */
+  notifications(now: Now, find: Store['find']): Notification[] {
+    const due = this.#observers.due(now, lookup => this.#lookup.result(lookup, now, find));
+    for (const { exchange, lookup, reply } of due) this.#lookup.keep(exchange.peer, lookup, reply, now.instant);
+    return due;
   }
 
   /** A record is stored, or was found at the start: the index of lifetimes learns of it. */

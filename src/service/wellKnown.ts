@@ -31,9 +31,12 @@ function matches(link: Link, filter: string): boolean {
 }
 
 const multiValued = new Set(['rt', 'if', 'rel', 'ct']);
+/** As short as it can be: whole, it must fit into what an unproved address may be sent (RFC 9175 §2.4). */
 const resources: readonly Link[] = [
   {
     href: '/rd',
     attributes: { rt: 'core.rd', ct: `${ContentFormats.linkFormat} ${ContentFormats.cbor}` },
   },
+  { href: '/rd-lookup/ep', attributes: { rt: 'core.rd-lookup-ep', obs: true } },
+  { href: '/rd-lookup/res', attributes: { rt: 'core.rd-lookup-res', obs: true } },
 ];

@@ -2,8 +2,9 @@ import { type Bytes, noBytes, utf8 } from '../../src/base/bytes.ts';
 import type { Peer } from '../../src/base/peer.ts';
 import type { Instant, WallTime } from '../../src/base/time.ts';
 import { codeText, Method } from '../../src/coap/codec/code.ts';
-import type { Reply, Request } from '../../src/coap/codec/message.ts';
+import type { Reply, Request, Response } from '../../src/coap/codec/message.ts';
 import { Accept, ContentFormat, LocationPath, Options, UriPath, UriQuery } from '../../src/coap/codec/option.ts';
+import type { Exchange, RequestDraft, RequestFault } from '../../src/coap/exchange.ts';
 import type { Credential } from '../../src/fleet/credential.ts';
 import type { DeviceRecord } from '../../src/fleet/device.ts';
 import { type DeviceView, deviceView } from '../../src/fleet/deviceView.ts';
@@ -11,6 +12,7 @@ import type { StoredEvent } from '../../src/fleet/event.ts';
 import type { EndpointName } from '../../src/fleet/names.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
 import type { Commit } from '../../src/fleet/store.ts';
+import type { RequestContext } from '../../src/service/outcome.ts';
 import { Service, type ServiceOptions } from '../../src/service/service.ts';
 import { MemoryAdmin } from './memoryAdmin.ts';
 import { MemoryDisk } from './memoryDisk.ts';
@@ -26,6 +28,10 @@ export interface Caller {
   readonly sequence?: number;
   readonly address?: string;
   readonly port?: number;
+  /** Whether its address is proved; it is unless said otherwise. */
+  readonly proved?: boolean;
+  /** What it answers when it is asked something. */
+  readonly answers?: (draft: RequestDraft) => Response | RequestFault;
   /** Counts up by itself: give an earlier one to repeat a request. */
   readonly messageId?: number;
 }
@@ -35,6 +41,8 @@ export interface Message {
   readonly contentFormat?: number;
   readonly payload?: string | Bytes;
   readonly accept?: number;
+  /** Further options. */
+  readonly options?: (options: Options) => Options;
 }
 
 /**
@@ -42,11 +50,15 @@ export interface Message {
  * registry then holds. `now` is the wall clock; turn it by hand.
  */
 export class Registrar {
-  now = 1_700_000_000_000 as WallTime;
+  now = start as WallTime;
   readonly service: Service;
   readonly #disk = new MemoryDisk();
   readonly #store = new MemoryStore(this.#disk, { ...promptBehaviour, later: (_, run) => run() });
   readonly #admin = new MemoryAdmin(this.#disk);
+  /** How often somebody was asked before a request was decided on. */
+  asked = 0;
+  /** Why the last request was refused, if it was. */
+  refused: string | undefined;
   readonly #credentials = new Map<string, Credential>();
   #sequence = 0;
   #messageId = 0;
@@ -107,25 +119,53 @@ export class Registrar {
     return added;
   }
 
+  /** What the service would tell observers now. */
+  notifications(): Reply[] {
+    const now = { instant: (this.now - start) as Instant, wall: this.now };
+    return this.service.notifications(now, (...asked) => this.#store.find(...asked)).map(({ reply }) => reply);
+  }
+
+  simple(query: string, caller: Caller, message: Message = {}): Reply {
+    return this.#ask(Method.POST, '/.well-known/rd', { query, ...message }, caller);
+  }
+
   get events(): StoredEvent[] {
     return this.#store.events(1, Number.MAX_SAFE_INTEGER);
   }
 
+  /** `path` with its query. */
+  get(path: string, message: Message = {}, caller: Caller = {}): Reply {
+    const [bare, query = ''] = path.split('?');
+    return this.#ask(Method.GET, bare!, { query, ...message }, caller);
+  }
+
   #ask(code: number, path: string, message: Message, caller: Caller): Reply {
     const credential = caller.psk === undefined ? undefined : this.claim(caller.psk, caller.key);
-    const outcome = this.service.route(requestOf(code, path, message), {
-      now: { instant: 0 as Instant, wall: this.now },
+    const ids = {
+      messageId: caller.messageId ?? ++this.#messageId,
+      sequence: credential ? (caller.sequence ?? ++this.#sequence) : undefined,
+    };
+    const turn = (): RequestContext => ({
+      now: { instant: (this.now - start) as Instant, wall: this.now },
       view: this.#store.view(),
+      find: (selection, from, limit) => this.#store.find(selection, from, limit),
       allocateRow: () => this.#store.allocateRow(),
       principal: credential ? { kind: 'psk', row: credential.row, credential: credential.id } : { kind: 'anonymous' },
       transport: credential ? 'coaps' : 'coap',
       address: caller.address ?? '192.0.2.1',
       port: caller.port ?? 5683,
       peer: (caller.association ?? 1) as Peer,
-      messageId: caller.messageId ?? ++this.#messageId,
-      sequence: credential ? (caller.sequence ?? ++this.#sequence) : undefined,
+      addressProved: caller.proved ?? true,
+      exchange: exchangeOf(code, (caller.association ?? 1) as Peer),
+      ...ids,
     });
-    if (outcome.kind === 'ask') throw new Error('the answer waits for somebody else');
+    let outcome = this.service.route(requestOf(code, path, message), turn());
+    if (outcome.kind === 'ask') {
+      this.asked++;
+      outcome = outcome.answered(caller.answers?.(outcome.draft) ?? 'timeout')(turn());
+    }
+    if (outcome.kind === 'ask' || outcome.kind === 'unfinished') throw new Error('the answer waits for somebody else');
+    if (outcome.kind === 'reply') this.refused = outcome.refusal?.reason;
     if (outcome.kind === 'commit') this.#commit(outcome.commit);
     return outcome.reply;
   }
@@ -133,23 +173,35 @@ export class Registrar {
   #commit(commit: Commit): void {
     this.#store.commit(commit, result => {
       if (result !== 'durable') throw new Error(result);
-      for (const { record } of commit.devices) this.service.stored(record);
+      this.service.committed(commit, this.now);
     });
   }
 }
+
+const start = 1_700_000_000_000;
 
 /** `2.01`, as the RFC writes it. */
 export const codeOf = (reply: Reply): string => codeText(reply.code);
 
 export const locationOf = (reply: Reply): string => `/${reply.options.all(LocationPath).join('/')}`;
 
+function exchangeOf(code: number, peer: Peer): Exchange {
+  const none = { block1: undefined, block2: undefined, acknowledged: false };
+  return { peer, messageId: 0, confirmable: true, code, token: noBytes, ...none };
+}
+
 /** A request as it stands on the wire, without the message around it. */
-function requestOf(code: number, path: string, { query = '', contentFormat, payload, accept }: Message): Request {
+function requestOf(
+  code: number,
+  path: string,
+  { query = '', contentFormat, payload, accept, options: more }: Message,
+): Request {
   let options = Options.empty;
   for (const segment of path.split('/').slice(1)) options = options.with(UriPath, segment);
   if (contentFormat !== undefined) options = options.with(ContentFormat, contentFormat);
   for (const parameter of query === '' ? [] : query.split('&')) options = options.with(UriQuery, parameter);
   if (accept !== undefined) options = options.with(Accept, accept);
+  if (more !== undefined) options = more(options);
   const bytes = payload === undefined ? noBytes : typeof payload === 'string' ? utf8(payload) : payload;
   return { kind: 'request', type: 'CON', code, messageId: 0, token: noBytes, options, payload: bytes };
 }

@@ -1,0 +1,181 @@
+import { FifoMap } from '../base/fifoMap.ts';
+import type { Peer } from '../base/peer.ts';
+import { after, type Instant, type Now, seconds, type WallTime } from '../base/time.ts';
+import { ContentFormats } from '../coap/codec/contentFormat.ts';
+import type { Link } from '../coap/codec/linkFormat.ts';
+import type { Reply, Request } from '../coap/codec/message.ts';
+import { Accept, ETag, Observe, UriQuery } from '../coap/codec/option.ts';
+import type { Row } from '../fleet/names.ts';
+import type { FleetRules } from '../fleet/registration.ts';
+import type { Store } from '../fleet/store.ts';
+import { isRefusal, type Refusal, refusal } from '../lwm2m/refusal.ts';
+import { answerTo } from './answer.ts';
+import { linkFormats } from './linkDocument.ts';
+import { type Lookup, type Result, replyOf, resultOf } from './lookupResult.ts';
+import type { Observers } from './observers.ts';
+import type { Outcome, RequestContext } from './outcome.ts';
+import { type LookupKind, parseSearch, type Search, SearchView } from './search.ts';
+
+/**
+ * `GET /rd-lookup/ep` and `GET /rd-lookup/res` (RFC 9176 §6): what is registered, by its attributes. Reads what is durable
+ * and changes nothing. A result is at most `count` links; one that needs a long search is found in several turns.
+ */
+export class LookupInterface {
+  readonly #insecureCoap: boolean;
+  readonly #rules: FleetRules;
+  readonly #observers: Observers;
+  /** Where the pages of a search begin, so that going through them does not begin anew with each. */
+  readonly #pages = new FifoMap<string, PageStart>();
+  /** Answers of which a client has the first block only. */
+  readonly #answers = new FifoMap<string, { readonly answer: Reply; readonly until: Instant }>();
+
+  constructor(insecureCoap: boolean, rules: FleetRules, observers: Observers) {
+    this.#insecureCoap = insecureCoap;
+    this.#rules = rules;
+    this.#observers = observers;
+  }
+
+  get(kind: LookupKind, request: Request, context: RequestContext): Outcome {
+    const { principal, exchange, addressProved, now } = context;
+    if (principal.kind !== 'psk' && !this.#insecureCoap) return refused(refusal('lookup-needs-dtls'));
+    const format = request.options.get(Accept) ?? ContentFormats.linkFormat;
+    if (!linkFormats.includes(format)) return refused(refusal('not-acceptable', String(format)));
+    const search = parseSearch(kind, request.options.all(UriQuery));
+    if (isRefusal(search)) return refused(search);
+
+    const observe = request.options.get(Observe);
+    // Nobody is sent notifications who may not have asked for them.
+    if (observe === 0 && !addressProved) return refused(refusal('address-not-proved'));
+    const key = answerKey(context.peer, search, format);
+    if ((exchange.block2?.number ?? 0) > 0) {
+      const kept = this.#answers.get(key);
+      if (kept !== undefined && now.instant < kept.until) return { kind: 'reply', reply: kept.answer };
+    }
+    if (observe === 1) this.#observers.end(exchange);
+    const lookup: Lookup = { search, format, address: context.address, etags: request.options.all(ETag) };
+    return this.#goOn(lookup, this.#startOf(search, now), key, observe === 0)(context);
+  }
+
+  /** What a lookup finds now; for whoever observes it. `undefined` if that takes longer than a turn. */
+  result({ search, format, address }: Lookup, now: Now, find: Store['find']): Result | undefined {
+    const progress = this.#startOf(search, now);
+    return step(new SearchView(search, { now: now.wall, rules: this.#rules, address }), search, progress, find)
+      ? resultOf(progress.links, format, progress.rows, progress.ends)
+      : undefined;
+  }
+
+  /** Keeps an answer of several blocks until the rest of it is fetched. */
+  keep(peer: Peer, { search, format }: Lookup, answer: Reply, now: Instant): void {
+    if (answer.payload.length <= firstBlock) return;
+    if (this.#answers.size >= maxAnswers) this.#answers.delete(this.#answers.oldestKey()!);
+    this.#answers.set(answerKey(peer, search, format), { answer, until: after(now, answerLifetime) });
+  }
+
+  #goOn(lookup: Lookup, progress: Progress, key: string, observes: boolean): (turn: RequestContext) => Outcome {
+    return turn => {
+      const { search, format, address } = lookup;
+      const { now, peer, exchange, find } = turn;
+      const view = new SearchView(search, { now: now.wall, rules: this.#rules, address });
+      if (!step(view, search, progress, find)) {
+        if (++progress.turns > maxTurns) return refused(refusal('search-too-wide'));
+        return { kind: 'unfinished', goOn: this.#goOn(lookup, progress, key, observes) };
+      }
+      this.#notePages(search, progress, now);
+      const result = resultOf(progress.links, format, progress.rows, progress.ends);
+      const sequence =
+        observes && progress.turns === 0 ? this.#observers.begin(exchange, lookup, result, now) : undefined;
+      const answer = replyOf(result, format, lookup.etags, sequence);
+      this.keep(peer, lookup, answer, now.instant);
+      return { kind: 'reply', reply: answer };
+    };
+  }
+
+  #startOf(search: Search, now: Now): Progress {
+    const known = search.page === 0 ? undefined : this.#pages.get(pageKey(search, search.page));
+    const start = known !== undefined && now.instant < known.until ? known : firstPage(search);
+    return {
+      from: start.from,
+      skip: start.skip,
+      links: [],
+      rows: new Set(),
+      ends: undefined,
+      next: undefined,
+      turns: 0,
+    };
+  }
+
+  #notePages(search: Search, { next }: Progress, now: Now): void {
+    if (next === undefined) return;
+    if (this.#pages.size >= maxPages) this.#pages.delete(this.#pages.oldestKey()!);
+    this.#pages.set(pageKey(search, search.page + 1), { ...next, until: after(now.instant, pageLifetime) });
+  }
+}
+
+interface PageStart {
+  readonly from: Row;
+  /** How many links, of `from` and those after it, belong to earlier pages. */
+  readonly skip: number;
+  readonly until: Instant;
+}
+
+interface Progress {
+  from: Row;
+  skip: number;
+  readonly links: Link[];
+  readonly rows: Set<Row>;
+  ends: WallTime | undefined;
+  next: { from: Row; skip: number } | undefined;
+  turns: number;
+}
+
+/** Goes on with a search for a turn; whether it is done. */
+function step(view: SearchView, { count, kind }: Search, progress: Progress, find: Store['find']): boolean {
+  const missing = progress.skip + count - progress.links.length;
+  const { records, next } = find(view, progress.from, kind === 'ep' ? Math.min(missing, maxRecords) : recordsForLinks);
+  for (const record of records) {
+    const links = view.linksOf(record);
+    const wanted = links.slice(progress.skip, progress.skip + count - progress.links.length);
+    const used = Math.min(links.length, progress.skip + wanted.length);
+    progress.skip -= Math.min(progress.skip, links.length);
+    if (wanted.length > 0) {
+      progress.links.push(...wanted);
+      progress.rows.add(record.row);
+      const end = view.endOf(record);
+      if (end !== undefined && (progress.ends === undefined || end < progress.ends)) progress.ends = end;
+    }
+    if (progress.links.length === count) {
+      progress.next = { from: record.row, skip: used };
+      return true;
+    }
+  }
+  if (next === undefined) return true;
+  progress.from = next;
+  return false;
+}
+
+function firstPage({ page, count }: Search): PageStart {
+  return { from: 1 as Row, skip: page * count, until: 0 as Instant };
+}
+
+function pageKey({ kind, criteria, where, count }: Search, page: number): string {
+  return JSON.stringify([kind, criteria, where, count, page]);
+}
+
+function answerKey(peer: Peer, search: Search, format: number): string {
+  return `${peer} ${format} ${pageKey(search, search.page)}`;
+}
+
+function refused(why: Refusal): Outcome {
+  return { kind: 'reply', reply: answerTo(why, 'rd'), refusal: why };
+}
+
+const maxRecords = 100;
+/** A device has several links, mostly: a few devices at a time fill a page. */
+const recordsForLinks = 16;
+/** A few seconds of the server's time, in small pieces. */
+const maxTurns = 1000;
+const maxPages = 1024;
+const pageLifetime = seconds(60);
+const maxAnswers = 64;
+const answerLifetime = seconds(60);
+const firstBlock = 1024;

@@ -1,0 +1,50 @@
+import { type Bytes, toHex } from '../base/bytes.ts';
+import type { WallTime } from '../base/time.ts';
+import { ResponseCode } from '../coap/codec/code.ts';
+import type { Link } from '../coap/codec/linkFormat.ts';
+import { type Reply, reply } from '../coap/codec/message.ts';
+import { ContentFormat, ETag, Observe, Options } from '../coap/codec/option.ts';
+import type { Row } from '../fleet/names.ts';
+import { entityTag } from './entityTag.ts';
+import { encodeLinks } from './linkDocument.ts';
+import type { Search } from './search.ts';
+
+/** A lookup as it was asked. */
+export interface Lookup {
+  readonly search: Search;
+  readonly format: number;
+  readonly address: string;
+  readonly etags: readonly Bytes[];
+}
+
+export interface Result {
+  readonly payload: Bytes;
+  readonly etag: Bytes;
+  /** Whose links are in it. */
+  readonly rows: ReadonlySet<Row>;
+  /** When the first of them ends by itself. */
+  readonly ends: WallTime | undefined;
+}
+
+/** 2.05 with the links, or 2.03 if the client has them already. */
+export function replyOf(
+  { payload, etag }: Result,
+  format: number,
+  known: readonly Bytes[],
+  sequence: number | undefined,
+): Reply {
+  let options = Options.empty.with(ETag, etag);
+  if (sequence !== undefined) options = options.with(Observe, sequence);
+  if (known.some(tag => toHex(tag) === toHex(etag))) return reply(ResponseCode.Valid, options);
+  return reply(ResponseCode.Content, options.with(ContentFormat, format), payload);
+}
+
+export function resultOf(
+  links: readonly Link[],
+  format: number,
+  rows: ReadonlySet<Row>,
+  ends: WallTime | undefined,
+): Result {
+  const payload = encodeLinks(links, format);
+  return { payload, etag: entityTag(payload, format), rows, ends };
+}

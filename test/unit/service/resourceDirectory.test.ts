@@ -1,0 +1,437 @@
+import { decode } from 'cborg';
+import t from 'tap';
+import { noBytes, textOf, toHex, utf8 } from '../../../src/base/bytes.ts';
+import { ResponseCode } from '../../../src/coap/codec/code.ts';
+import { parseLinks } from '../../../src/coap/codec/linkFormat.ts';
+import type { Reply, Response } from '../../../src/coap/codec/message.ts';
+import { ContentFormat, ETag, MaxAge, Observe, Options, UriPath } from '../../../src/coap/codec/option.ts';
+import { type Caller, codeOf, locationOf, Registrar } from '../../support/registrar.ts';
+
+/** The examples of RFC 9176 and what stands around them, on `/rd`, `/rd-lookup/ep` and `/rd-lookup/res`. */
+const rfc = (reply: Reply): string => (codeOf(reply) === '2.05' ? textOf(reply.payload)! : codeOf(reply));
+const links = (reply: Reply) => {
+  if (codeOf(reply) !== '2.05') throw new Error(codeOf(reply));
+  return parseLinks(textOf(reply.payload)!)!.map(({ href, attributes }) => ({ href, ...attributes }));
+};
+const hrefs = (reply: Reply) => links(reply).map(({ href }) => href);
+
+function register(registrar: Registrar, query: string, payload: string, caller: Caller = {}): string {
+  const reply = registrar.register({ query, contentFormat: 40, payload }, caller);
+  if (codeOf(reply) !== '2.01') throw new Error(`${query}: ${codeOf(reply)} ${registrar.refused}`);
+  return locationOf(reply);
+}
+
+const sensorLinks =
+  '</sensors/temp>;rt=temperature-c;if=sensor,<http://www.example.com/sensors/temp>;anchor="/sensors/temp";rel=describedby';
+const rfc6690Links =
+  '</sensors>;ct=40;title="Sensor Index",</sensors/temp>;rt=temperature-c;if=sensor,</sensors/light>;rt=light-lux;if=sensor,<http://www.example.com/sensors/t123>;rel=describedby;anchor="/sensors/temp",</t>;rel=alternate;anchor="/sensors/temp"';
+
+t.test('URI discovery: each function by its resource type, with and without a wildcard (§4.3)', async t => {
+  const registrar = new Registrar({ insecureCoap: false });
+  const all = ['/rd', '/rd-lookup/ep', '/rd-lookup/res'];
+  for (const [query, expected] of [
+    ['?rt=core.rd*', all],
+    ['?rt=core.rd', ['/rd']],
+    ['?rt=core.rd-lookup*', all.slice(1)],
+    ['?rt=core.rd-lookup-res', ['/rd-lookup/res']],
+    ['?rt=core.rd-lookup-ep', ['/rd-lookup/ep']],
+    ['?rt=core.rd-x', []],
+    ['?href=/rd', ['/rd']],
+    ['?obs', all.slice(1)],
+  ] as const) {
+    t.strictSame(hrefs(registrar.get(`/.well-known/core${query}`)), expected, query);
+  }
+});
+
+t.test(
+  'a registration is looked up as §5, figure "Example registration payload", and by its base before and after an update',
+  async t => {
+    const registrar = new Registrar();
+    const location = register(registrar, 'ep=endpoint1&lt=500&base=coap://local-proxy-old.example.com', sensorLinks);
+    t.strictSame(links(registrar.get('/rd-lookup/res?ep=endpoint1')), [
+      { href: 'coap://local-proxy-old.example.com/sensors/temp', rt: 'temperature-c', if: 'sensor' },
+      {
+        href: 'http://www.example.com/sensors/temp',
+        anchor: 'coap://local-proxy-old.example.com/sensors/temp',
+        rel: 'describedby',
+      },
+    ]);
+    t.equal(codeOf(registrar.update(location, { query: 'base=coaps://new.example.com' })), '2.04');
+    t.strictSame(links(registrar.get('/rd-lookup/res?ep=endpoint1')), [
+      { href: 'coaps://new.example.com/sensors/temp', rt: 'temperature-c', if: 'sensor' },
+      {
+        href: 'http://www.example.com/sensors/temp',
+        anchor: 'coaps://new.example.com/sensors/temp',
+        rel: 'describedby',
+      },
+    ]);
+    t.equal(codeOf(registrar.deregister(location)), '2.02');
+    t.equal(rfc(registrar.get('/rd-lookup/res?ep=endpoint1')), '', 'no link is an empty payload, and no error');
+    t.equal(codeOf(registrar.update(location)), '4.04');
+  },
+);
+
+t.test('without a base it is the source address, and follows it; a given one stays', async t => {
+  const registrar = new Registrar();
+  const location = register(registrar, 'ep=node1', '</t>', { address: '2001:db8:3::127', port: 61616 });
+  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=node1')), ['coap://[2001:db8:3::127]:61616/t']);
+  registrar.update(location, {}, { address: '2001:db8:3::127', port: 5683 });
+  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=node1')), ['coap://[2001:db8:3::127]/t']);
+  const given = register(registrar, 'ep=node2&base=coap://[2001:db8:3::1]:61616', '</t>');
+  registrar.update(given, { query: 'lt=60' });
+  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=node2')), ['coap://[2001:db8:3::1]:61616/t']);
+  register(registrar, 'ep=node3', '</t>', { psk: 'node3', address: '192.0.2.3', port: 5684 });
+  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=node3')), ['coaps://192.0.2.3/t']);
+});
+
+t.test('§6.2, a resource lookup by resource type, and by pages', async t => {
+  const registrar = new Registrar();
+  const payload = '</temp>;rt="tag:example.org,2020:temperature"';
+  register(registrar, 'ep=n123&base=coap://[2001:db8:3::123]:61616', payload);
+  const many = Array.from({ length: 12 }, (_, i) => `</res/${i}>;ct=60`).join(',');
+  register(registrar, 'ep=many&base=coap://[2001:db8:3::123]:61616', many);
+  t.strictSame(links(registrar.get('/rd-lookup/res?rt=tag:example.org,2020:temperature')), [
+    { href: 'coap://[2001:db8:3::123]:61616/temp', rt: 'tag:example.org,2020:temperature' },
+  ]);
+  const page = (number: number, count = 5) =>
+    hrefs(registrar.get(`/rd-lookup/res?page=${number}&count=${count}&ct=60`));
+  const resources = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, i) => `coap://[2001:db8:3::123]:61616/res/${from + i}`);
+  t.strictSame(page(0), resources(0, 5));
+  t.strictSame(page(1), resources(5, 10));
+  t.strictSame(page(2), resources(10, 12));
+  t.strictSame(page(3), []);
+  t.strictSame(page(1, 7), resources(7, 12), 'a page that nobody came to by way of the one before');
+  t.strictSame(hrefs(registrar.get('/rd-lookup/res?count=3')).length, 3);
+  t.strictSame(page(2), resources(10, 12), 'and again');
+  for (const query of [
+    'page=1',
+    'count=0',
+    'count=501',
+    'count=x',
+    'page=-1&count=5',
+    'count=1&count=2',
+    'page=1.5&count=1',
+    'where=object',
+    '=x',
+  ]) {
+    t.equal(codeOf(registrar.get(`/rd-lookup/res?${query}`)), '4.00', query);
+    t.equal(registrar.refused, 'bad-search');
+  }
+});
+
+t.test('§6.2, all links of all endpoints of an endpoint type', async t => {
+  const registrar = new Registrar();
+  for (const name of ['sensor1', 'sensor2']) {
+    register(registrar, `ep=${name}&et=tag:example.com,2020:platform&base=coap://${name}.example.com`, rfc6690Links);
+  }
+  register(registrar, 'ep=other&et=tag:example.com,2020:other', '</x>');
+  const expected = ['sensor1', 'sensor2'].flatMap(name => [
+    { href: `coap://${name}.example.com/sensors`, ct: '40', title: 'Sensor Index' },
+    { href: `coap://${name}.example.com/sensors/temp`, rt: 'temperature-c', if: 'sensor' },
+    { href: `coap://${name}.example.com/sensors/light`, rt: 'light-lux', if: 'sensor' },
+    {
+      href: 'http://www.example.com/sensors/t123',
+      rel: 'describedby',
+      anchor: `coap://${name}.example.com/sensors/temp`,
+    },
+    { href: `coap://${name}.example.com/t`, rel: 'alternate', anchor: `coap://${name}.example.com/sensors/temp` },
+  ]);
+  t.strictSame(links(registrar.get('/rd-lookup/res?et=tag:example.com,2020:platform')), expected);
+});
+
+t.test('§6.3, an endpoint lookup shows names, base, sector and attributes, and no lifetime', async t => {
+  const registrar = new Registrar();
+  const et = 'et=tag:example.com,2020:platform';
+  const five = register(registrar, `ep=node5&${et}&base=coap://[2001:db8:3::127]:61616&ct=40&lt=600`, '</a>');
+  const seven = register(registrar, `ep=node7&${et}&base=coap://[2001:db8:3::129]:61616&ct=40&d=floor-3`, '</a>');
+  const [type, rt] = ['tag:example.com,2020:platform', 'core.rd-ep'];
+  t.strictSame(links(registrar.get(`/rd-lookup/ep?${et}`)), [
+    { href: five, et: type, ct: '40', base: 'coap://[2001:db8:3::127]:61616', ep: 'node5', rt },
+    { href: seven, et: type, ct: '40', base: 'coap://[2001:db8:3::129]:61616', ep: 'node7', d: 'floor-3', rt },
+  ]);
+  t.strictSame(hrefs(registrar.get('/rd-lookup/ep?d=floor-3')), [seven]);
+  t.strictSame(hrefs(registrar.get(`/rd-lookup/ep?href=${five}`)), [five]);
+  t.strictSame(hrefs(registrar.get(`/rd-lookup/ep?href=coap://rd.example.com${five}`)), [five], 'in URI form too');
+  t.strictSame(hrefs(registrar.get('/rd-lookup/ep?rt=core.rd-ep&base=coap://[2001:db8:3::129]*')), [seven]);
+});
+
+t.test('Appendix A.1, a lighting installation finds its group', async t => {
+  const registrar = new Registrar();
+  const light = 'rt="tag:example.com,2020:light"';
+  const lamps = `</light/left>;${light},</light/middle>;${light},</light/right>;${light}`;
+  const room = 'd=R2-4-015';
+  register(registrar, `ep=lm_R2-4-015_wndw&base=coap://[2001:db8:4::1]&${room}`, lamps);
+  register(registrar, `ep=lm_R2-4-015_door&base=coap://[2001:db8:4::2]&${room}`, lamps);
+  register(
+    registrar,
+    `ep=ps_R2-4-015_door&base=coap://[2001:db8:4::3]&${room}`,
+    '</ps>;rt="tag:example.com,2020:p-sensor"',
+  );
+  // The RFC's figure forgets the sector here, and its lookup asks for it.
+  const group = register(registrar, `ep=grp_R2-4-015&et=core.rd-group&base=coap://[ff05::1]&${room}`, lamps);
+  t.strictSame(links(registrar.get(`/rd-lookup/ep?${room}&et=core.rd-group&rt=tag:example.com,2020:light`)), [
+    { href: group, et: 'core.rd-group', base: 'coap://[ff05::1]', ep: 'grp_R2-4-015', d: 'R2-4-015', rt: 'core.rd-ep' },
+  ]);
+  t.equal(hrefs(registrar.get(`/rd-lookup/ep?${room}`)).length, 4);
+  t.equal(hrefs(registrar.get(`/rd-lookup/ep?${room}&rt=tag:example.com,2020:p-sensor`)).length, 1);
+});
+
+t.test('every criterion has to match: of the link itself or of its endpoint, and the other way round', async t => {
+  const registrar = new Registrar();
+  const base = 'coap://a.example.com';
+  const a = register(
+    registrar,
+    `ep=a&base=${base}&site=north`,
+    '</s/1>;rt="temp humid";if="example.regname tag:example.net,2020:sensor",</s/2>;rt=light,<coap://other.example.com/x>;rt=light;anchor="/s/2"',
+  );
+  register(registrar, 'ep=b&site=south', '</s/1>;rt=temp');
+  const res = (query: string) => hrefs(registrar.get(`/rd-lookup/res?${query}`));
+  const ep = (query: string) =>
+    links(registrar.get(`/rd-lookup/ep?${query}`)).map(link => (link as { ep?: string }).ep);
+  t.strictSame(res('if=tag:example.net,2020:sensor'), [`${base}/s/1`], 'one of several relation types');
+  t.strictSame(res('rt=temp&site=north'), [`${base}/s/1`]);
+  t.strictSame(res('rt=humid&rt=temp'), [`${base}/s/1`]);
+  t.strictSame(res('rt=li*&ep=a'), [`${base}/s/2`, 'coap://other.example.com/x']);
+  t.strictSame(res(`href=${base}/s/2`), [`${base}/s/2`]);
+  t.strictSame(res(`href=${base}/s/*`), [`${base}/s/1`, `${base}/s/2`]);
+  t.strictSame(res('href=coap://other.example.com/x'), ['coap://other.example.com/x']);
+  t.strictSame(res(`anchor=${base}/s/2`), ['coap://other.example.com/x']);
+  t.strictSame(res(`href=${a}&rt=temp`), [`${base}/s/1`], 'the registration resource of its endpoint');
+  t.strictSame(res('href=/s/1'), [], 'a relative reference is no target');
+  t.strictSame(res('rt=light&if=example.regname'), [], 'no one link has both');
+  t.strictSame(res('rt=tem'), []);
+  t.strictSame(ep('rt=light&if=example.regname'), ['a'], 'but two links of one endpoint have');
+  t.strictSame(ep('rt=temp'), ['a', 'b']);
+  t.strictSame(ep('site=*'), ['a', 'b']);
+  t.strictSame(ep('site'), ['a', 'b']);
+  t.strictSame(ep('site=no*'), ['a']);
+  t.strictSame(ep(`href=${base}/s/2`), ['a']);
+  t.strictSame(ep('where=site=north and rt=temp'), ['a'], 'and in the language of the command line');
+});
+
+t.test('LwM2M objects are links, and metadata are attributes', async t => {
+  const registrar = new Registrar();
+  const query = 'ep=meter&lwm2m=1.1&b=U';
+  register(registrar, query, '</>;rt="oma.lwm2m",</1/0>,</3>;ver=1.1,</3/0>,</3303/0>,</3303/1>', {
+    address: '192.0.2.9',
+  });
+  const res = (search: string) => hrefs(registrar.get(`/rd-lookup/res?${search}`));
+  t.strictSame(res('object=3303').length, 5, 'all links of an endpoint that has it');
+  t.strictSame(res('href=coap://192.0.2.9/3303/1'), ['coap://192.0.2.9/3303/1']);
+  t.strictSame(res('href=coap://192.0.2.9/3303/0'), ['coap://192.0.2.9/3303/0']);
+  t.strictSame(res('ver=1.1'), ['coap://192.0.2.9/3']);
+  t.strictSame(res('instance=/3303/2'), []);
+});
+
+t.test('a registration is hidden when its lifetime is over, and can still be refreshed', async t => {
+  const registrar = new Registrar();
+  const location = register(registrar, 'ep=node1&lt=60', '</t>');
+  registrar.now = (registrar.now + 61_000) as typeof registrar.now;
+  t.equal(rfc(registrar.get('/rd-lookup/ep?ep=node1')), '');
+  t.equal(codeOf(registrar.update(location)), '2.04');
+  t.strictSame(hrefs(registrar.get('/rd-lookup/ep?ep=node1')), [location]);
+  for (const lt of ['0', '4294967296', '-1', 'x']) {
+    t.equal(codeOf(registrar.register({ query: `ep=n&lt=${lt}`, contentFormat: 40 })), '4.00', `lt=${lt}`);
+  }
+});
+
+t.test('unknown parameters are stored, shown and overridden one by one', async t => {
+  const registrar = new Registrar();
+  const location = register(registrar, 'ep=node1&foo=bar&rt=core.fake&x=1', '</t>');
+  registrar.update(location, { query: 'foo=baz' });
+  t.match(links(registrar.get('/rd-lookup/ep?foo=baz')), [{ foo: 'baz', x: '1', rt: 'core.rd-ep', ep: 'node1' }]);
+});
+
+t.test('nothing that a device sent breaks out of the link it stands in', async t => {
+  const registrar = new Registrar();
+  register(registrar, 'ep=a;b\\c&a;b=c&q=x"y\\z&tab=a\tb', '</t>');
+  const [link, more] = links(registrar.get('/rd-lookup/ep'));
+  t.equal(more, undefined);
+  t.match(link, { ep: 'a;b\\c', q: 'x"y\\z' });
+  t.notOk(Object.keys(link!).some(name => name === 'a;b' || name === 'b' || name === 'tab'));
+});
+
+t.test(
+  'first come, first remembered: a name is not taken from another address while its registration lives',
+  async t => {
+    const registrar = new Registrar();
+    const mine = { address: '192.0.2.1' };
+    const location = register(registrar, 'ep=node1&lt=60', '</a>', mine);
+    t.equal(codeOf(registrar.register({ query: 'ep=node1', contentFormat: 40 }, { address: '192.0.2.2' })), '4.03');
+    t.equal(register(registrar, 'ep=node1&lt=60', '</b>', mine), location, 'the same registration, the same location');
+    t.strictSame(hrefs(registrar.get('/rd-lookup/res')), ['coap://192.0.2.1/b'], 'and its links are replaced');
+    registrar.wait(60 + 93 + 5);
+    t.not(register(registrar, 'ep=node1', '</c>', { address: '192.0.2.2' }), location);
+  },
+);
+
+t.test('link-local registrations are shown on their own link only, and never with a zone', async t => {
+  const registrar = new Registrar();
+  register(registrar, 'ep=near', '</t>', { address: 'fe80::1%eth0' });
+  register(registrar, 'ep=far', '</t>', { address: '192.0.2.1' });
+  t.strictSame(hrefs(registrar.get('/rd-lookup/res', {}, { address: '192.0.2.7' })), ['coap://192.0.2.1/t']);
+  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=near', {}, { address: 'fe80::2%eth0' })), ['coap://[fe80::1]/t']);
+  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=near', {}, { address: 'fe80::2%eth1' })), []);
+});
+
+t.test('results come as link-format, as CBOR, or not at all; and are known by their ETag', async t => {
+  const registrar = new Registrar();
+  register(registrar, 'ep=node1&base=coap://a', '</t>;rt=temp;obs;foo=bar');
+  const cbor = registrar.get('/rd-lookup/res', { accept: 60 });
+  t.equal(cbor.options.get(ContentFormat), 60);
+  t.strictSame(decode(cbor.payload, { useMaps: true }), [
+    new Map<number | string, unknown>([
+      [1, 'coap://a/t'],
+      [9, 'temp'],
+      [13, true],
+      ['foo', 'bar'],
+    ]),
+  ]);
+  t.equal(codeOf(registrar.get('/rd-lookup/res', { accept: 50 })), '4.06');
+  const first = registrar.get('/rd-lookup/res');
+  t.equal(first.options.get(ContentFormat), 40);
+  const etag = first.options.get(ETag)!;
+  const again = registrar.get('/rd-lookup/res', { options: options => options.with(ETag, etag) });
+  t.equal(codeOf(again), '2.03');
+  t.equal(again.payload.length, 0);
+  t.not(toHex(cbor.options.get(ETag)!), toHex(etag));
+});
+
+t.test('a lookup without a count answers a page and not the whole fleet', async t => {
+  const registrar = new Registrar();
+  for (let i = 0; i < 60; i++) register(registrar, `ep=node${i}`, '</t>');
+  t.equal(hrefs(registrar.get('/rd-lookup/ep')).length, 50);
+  t.equal(hrefs(registrar.get('/rd-lookup/ep?page=1&count=50')).length, 10);
+  t.equal(hrefs(registrar.get('/rd-lookup/ep?count=60')).length, 60);
+});
+
+t.test('on plain CoAP nobody looks anything up unless the operator said so', async t => {
+  const registrar = new Registrar({ insecureCoap: false });
+  t.equal(codeOf(registrar.get('/rd-lookup/ep')), '4.01');
+  t.equal(registrar.refused, 'lookup-needs-dtls');
+  t.equal(codeOf(registrar.simple('ep=a', {})), '4.01');
+  t.equal(codeOf(registrar.get('/rd-lookup/ep', {}, { psk: 'reader' })), '2.05');
+  t.equal(codeOf(registrar.update('/rd-lookup/ep')), '4.05');
+});
+
+/** A device that answers GET /.well-known/core. */
+function serving(payload: string, maxAge?: number): Caller & { count: number } {
+  const caller = {
+    count: 0,
+    address: '2001:db8:3::5',
+    answers: (draft: { options: Options }): Response => {
+      caller.count++;
+      if (draft.options.all(UriPath).join('/') !== '.well-known/core') throw new Error('asked for something else');
+      let options = Options.empty.with(ContentFormat, 40);
+      if (maxAge !== undefined) options = options.with(MaxAge, maxAge);
+      return {
+        kind: 'response',
+        type: 'ACK',
+        messageId: 0,
+        token: noBytes,
+        code: ResponseCode.Content,
+        options,
+        payload: utf8(payload),
+      };
+    },
+  };
+  return caller;
+}
+
+t.test('§5.1, simple registration reads the links of the device and answers 2.04', async t => {
+  const registrar = new Registrar();
+  const device = serving('</sen/temp>');
+  const reply = registrar.simple('lt=6000&ep=node1', device);
+  t.equal(codeOf(reply), '2.04');
+  t.equal(locationOf(reply), '/', 'no location');
+  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=node1')), ['coap://[2001:db8:3::5]/sen/temp']);
+  t.match(registrar.device('node1'), { lifetime: 6000, state: 'registered' });
+
+  await t.test('and does not read them again as long as they are fresh', async t => {
+    t.equal(codeOf(registrar.simple('lt=6000&ep=node1', device)), '2.04');
+    t.equal(device.count, 1);
+    registrar.now = (registrar.now + 61_000) as typeof registrar.now;
+    t.equal(codeOf(registrar.simple('lt=6000&ep=node1', device)), '2.04');
+    t.equal(device.count, 2);
+  });
+  await t.test('it ends with its lifetime', async t => {
+    t.equal(registrar.wait(6000 + 93 + 5), 1);
+    t.equal(rfc(registrar.get('/rd-lookup/ep')), '');
+  });
+});
+
+t.test('a simple registration that cannot be is refused before the device is asked', async t => {
+  const registrar = new Registrar();
+  register(registrar, 'ep=taken', '</a>', { address: '192.0.2.1' });
+  const device = serving('</sen/temp>');
+  for (const [query, code, reason, caller] of [
+    ['ep=node1&base=coap://x', '4.00', 'bad-query', device],
+    ['ep=taken', '4.03', 'name-taken', device],
+    ['lt=5', '4.00', 'missing-endpoint-name', device],
+    ['ep=node1&lt=0', '4.00', 'bad-lifetime', device],
+    ['ep=node1', '4.01', 'address-not-proved', { ...device, proved: false }],
+  ] as const) {
+    t.equal(codeOf(registrar.simple(query, caller)), code, query);
+    t.equal(registrar.refused, reason);
+  }
+  t.equal(codeOf(registrar.simple('ep=node1', device, { payload: '</a>', contentFormat: 40 })), '4.00');
+  t.equal(registrar.asked, 0);
+
+  t.equal(codeOf(registrar.simple('ep=node1', { address: '192.0.2.8', association: 2 })), '5.03', 'it does not answer');
+  t.equal(codeOf(registrar.simple('ep=node1', { ...serving('</a', 0), association: 3 })), '4.00', 'or with junk');
+  t.equal(registrar.device('node1'), undefined);
+});
+
+t.test('§6.2, an observed lookup tells what changed, once for many changes, and nothing else', async t => {
+  const registrar = new Registrar();
+  const base = 'base=coap://[2001:db8:3::124]';
+  const observe = { options: (options: Options) => options.with(Observe, 0) };
+  const light = 'rt="tag:example.org,2020:light"';
+  const first = registrar.get('/rd-lookup/res?rt=tag:example.org,2020:light', observe);
+  t.equal(rfc(first), '');
+  t.equal(first.options.get(Observe), 1);
+  t.equal(registrar.service.nextNotification({ instant: 0 as never, wall: registrar.now }), undefined);
+  const later = (seconds = 2) => {
+    registrar.now = (registrar.now + seconds * 1000) as typeof registrar.now;
+    return registrar.notifications();
+  };
+
+  const lamps = register(registrar, `ep=lamps&lt=100&${base}`, `</west>;${light},</south>;${light}`);
+  register(registrar, 'ep=other', '</x>;rt=other');
+  register(registrar, `ep=lamps&lt=100&${base}`, `</west>;${light},</south>;${light},</east>;${light}`);
+  const [told, more] = later();
+  t.equal(more, undefined, 'one for all of them');
+  t.equal(told!.options.get(Observe), 2);
+  t.strictSame(
+    hrefs(told!),
+    ['west', 'south', 'east'].map(name => `coap://[2001:db8:3::124]/${name}`),
+  );
+
+  registrar.update(lamps);
+  t.strictSame(later(), [], 'a refresh changes nothing that is shown');
+  registrar.update(lamps, { query: 'foo=bar' });
+  t.strictSame(later(), [], 'nor does an attribute of the endpoint change its links');
+  registrar.update(lamps, { query: 'base=coap://moved.example.com' });
+  t.strictSame(hrefs(later()[0]!)[0], 'coap://moved.example.com/west');
+  t.equal(rfc(later(200)[0]!), '', 'its lifetime ends');
+  t.strictSame(later(200), []);
+
+  registrar.get('/rd-lookup/res?rt=tag:example.org,2020:light', {
+    options: options => options.with(Observe, 1),
+  });
+  register(registrar, `ep=lamps&${base}`, `</west>;${light}`);
+  t.strictSame(later(), [], 'who cancelled is not told');
+});
+
+t.test('observers are bounded, for each peer and in all', async t => {
+  const registrar = new Registrar();
+  const observes = (association: number, path = '/rd-lookup/ep') =>
+    registrar.get(path, { options: options => options.with(Observe, 0) }, { association }).options.has(Observe);
+  for (let peer = 1; peer <= 64; peer++) t.ok(observes(peer), `observer ${peer}`);
+  t.notOk(observes(65), 'one too many is answered, and not told more');
+  t.ok(observes(64), 'the same token again takes no more room');
+  registrar.service.forget(1 as never);
+  t.ok(observes(65), 'room for another when one has gone');
+  t.equal(codeOf(registrar.get('/rd-lookup/ep', { options: o => o.with(Observe, 0) }, { proved: false })), '4.01');
+});
