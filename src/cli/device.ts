@@ -1,12 +1,15 @@
 import { Command, Option } from 'commander';
 import { type Environment, readMeta } from '../adapters/lmdbEnvironment.ts';
-import { readDevices } from '../adapters/lmdbStore.ts';
+import { findDevices } from '../adapters/lmdbTerms.ts';
 import { OperatorError } from '../adapters/operatorError.ts';
 import type { WallTime } from '../base/time.ts';
+import type { DeviceRecord } from '../fleet/device.ts';
 import { type DeviceView, deviceView } from '../fleet/deviceView.ts';
 import type { Row } from '../fleet/names.ts';
 import { noProfiles } from '../fleet/profile.ts';
-import { type FleetRules, forget } from '../fleet/registration.ts';
+import { type Condition, isQueryFault, parseQuery, selectionOf } from '../fleet/query.ts';
+import { forget } from '../fleet/registration.ts';
+import type { Selection } from '../fleet/store.ts';
 import { addOperations } from './deviceOperations.ts';
 import { type CommonOptions, endpointName, examples, wholeNumber, withCommonOptions } from './options.ts';
 import { fail, printJson, printPages, printTable } from './output.ts';
@@ -17,11 +20,18 @@ export function deviceCommand(): Command {
   const command = new Command('device').description('Devices: what the registry knows');
   withCommonOptions(command.command('list'))
     .description('List devices, in the order in which their names were first seen')
+    .option('--where <conditions>', 'only devices for which all hold, see docs/lookup.md')
     .option('--limit <count>', 'at most so many', wholeNumber)
+    .option('--after <cursor>', 'go on where an earlier list with --limit ended', wholeNumber)
     .addOption(new Option('--state <state>', 'only devices in this state').choices(['registered', 'lapsed', 'none']))
     .addHelpText(
       'after',
-      examples('rollcall device list --state registered', 'rollcall device list --json | jq length'),
+      examples(
+        'rollcall device list --state registered',
+        "rollcall device list --where 'object=3303 and manufacturer=Acme and lastContact<1h'",
+        "rollcall device list --where 'ep=floor-3-*' --limit 100",
+        'rollcall device list --json | jq length',
+      ),
     )
     .action((options: ListOptions) => list(options).catch(fail));
   withCommonOptions(command.command('show <endpoint>'))
@@ -39,24 +49,40 @@ export function deviceCommand(): Command {
 async function list(options: ListOptions): Promise<void> {
   await withStore(options.data, async (_administration, environment, keyring) => {
     const rules = fleetRules(keyring, readMeta(environment, 'outages') ?? [], noProfiles);
-    await printPages(devicePages(environment, rules, options), options.json, columns);
+    const now = Date.now() as WallTime;
+    const selection = selectionOf(conditionsOf(options), { now, rules });
+    const end: { next: Row | undefined } = { next: undefined };
+    const pages = devicePages(environment, selection, options, end, record => deviceView(record, rules, now));
+    await printPages(pages, options.json, columns);
+    if (end.next !== undefined) process.stderr.write(`rollcall: there may be more: --after ${end.next - 1}\n`);
   });
 }
 
+/** `--state` is a condition like those of `--where`. */
+function conditionsOf({ where, state }: ListOptions): readonly Condition[] {
+  const parsed = where === undefined ? [] : parseQuery(where);
+  if (isQueryFault(parsed)) {
+    throw new OperatorError(`--where: ${parsed.message}\n  ${where}\n  ${' '.repeat(parsed.position)}^`);
+  }
+  return state === undefined ? parsed : [...parsed, { field: 'state', operator: '=', value: state, prefix: false }];
+}
+
+/** A short page each time, and a new snapshot with it: no reader stays open while somebody reads the output. */
 function* devicePages(
   environment: Environment,
-  rules: FleetRules,
-  { state, limit = Number.POSITIVE_INFINITY }: ListOptions,
+  selection: Selection,
+  { after = 0, limit = Number.POSITIVE_INFINITY }: ListOptions,
+  end: { next: Row | undefined },
+  show: (record: DeviceRecord) => DeviceView,
 ): Iterable<DeviceView[]> {
   let left = limit;
-  for (let from = 1 as Row; left > 0; ) {
-    const records = readDevices(environment, from, pageLength);
-    const views = records.map(record => deviceView(record, rules, Date.now() as WallTime));
-    const page = views.filter(view => state === undefined || view.state === state).slice(0, left);
-    left -= page.length;
-    yield page;
-    if (records.length < pageLength) return;
-    from = (records.at(-1)!.row + 1) as Row;
+  for (let from: Row | undefined = (after + 1) as Row; from !== undefined && left > 0; ) {
+    environment.root.resetReadTxn();
+    const page = findDevices(environment, selection, from, Math.min(left, pageLength));
+    left -= page.records.length;
+    from = page.next;
+    yield page.records.map(show);
+    end.next = from;
   }
 }
 
@@ -97,7 +123,9 @@ function unknown(endpoint: string): OperatorError {
 }
 
 interface ListOptions extends CommonOptions {
+  readonly where?: string;
   readonly limit?: number;
+  readonly after?: number;
   readonly state?: DeviceView['state'];
 }
 
@@ -107,7 +135,7 @@ const columns: Record<string, (device: DeviceView) => string> = {
   ADDRESS: device => (device.address === undefined ? '' : addressText(device)),
   EXPIRES: device => device.expires ?? '',
 };
-const pageLength = 1000;
+const pageLength = 200;
 
 function addressText({ transport, address, port }: DeviceView): string {
   return `${transport}://${address!.includes(':') ? `[${address}]` : address}:${port}`;

@@ -1,7 +1,8 @@
 import { seconds, type WallTime } from '../base/time.ts';
-import { type DeviceAttributes, dayOf } from './attributes.ts';
+import { DeviceAttributes, dayOf } from './attributes.ts';
 import { type DeviceState, deviceState } from './deviceView.ts';
 import type { FleetRules } from './registration.ts';
+import type { Selection } from './store.ts';
 import { stateTerm, type TermTest, term, testFor } from './terms.ts';
 
 /**
@@ -68,6 +69,18 @@ export interface Asked {
 
 export function compile(conditions: readonly Condition[], asked: Asked): Test[] {
   return conditions.map(condition => (fields[condition.field] ?? attribute)(condition, asked));
+}
+
+/** The devices for which all conditions hold. */
+export function selectionOf(conditions: readonly Condition[], asked: Asked): Selection {
+  const tests = compile(conditions, asked);
+  return {
+    terms: tests.flatMap(({ terms }) => (terms === undefined ? [] : [terms])),
+    accepts: record => {
+      const device = new DeviceAttributes(record);
+      return tests.every(test => test.passes(device));
+    },
+  };
 }
 
 /** A device has the attribute, or one of its links has it: what RFC 9176 §6.2 calls to match a search criterion. */

@@ -45,7 +45,7 @@ export const answers = {
   },
   'not-acceptable': {
     code: ResponseCode.NotAcceptable,
-    sentence: 'Accept names a format other than CBOR (60), and a registration is answered in no other.',
+    sentence: 'Accept names a format that there is no answer in: registrations have CBOR (60), lookups 40 and 60.',
   },
   'bad-links': { code: ResponseCode.BadRequest, sentence: 'The payload is no well-formed link-format.' },
   'bad-cbor': {
