@@ -3,6 +3,7 @@ import type { Peer } from '../../src/base/peer.ts';
 import type { Milliseconds } from '../../src/base/time.ts';
 import type { DeviceRecord, LastExchange } from '../../src/fleet/device.ts';
 import type { Row } from '../../src/fleet/names.ts';
+import type { FleetRules } from '../../src/fleet/registration.ts';
 import type { Commit } from '../../src/fleet/store.ts';
 import { type MemoryDisk, nameKey, Table } from '../support/memoryDisk.ts';
 import { LogReplay } from './logReplay.ts';
@@ -26,6 +27,10 @@ export class Invariants {
   readonly #openedBy = new Map<string, Peer[]>();
   readonly #revoked: { readonly peer: Peer; readonly at: Milliseconds }[] = [];
   readonly #rowOf = new Map<string, Row>();
+  readonly #locations = new Map<Row, { readonly generation: number; readonly location: string }>();
+  /** What the journal was when the store was looked at last: as long as it is the same, so is the store. */
+  #committed = -1;
+  #durable = -1;
 
   constructor(disk: MemoryDisk, server: SimServer, devices: readonly SimDevice[], violated: Violated) {
     this.#disk = disk;
@@ -69,6 +74,10 @@ export class Invariants {
   everySecond(now: Milliseconds): void {
     this.#revokedOpensNothing(now);
     this.#promisesAreKept();
+    const { committed, durable } = this.#disk.journal;
+    if (committed === this.#committed && durable === this.#durable) return;
+    this.#committed = committed;
+    this.#durable = durable;
     this.#namesAreUnique();
     this.#log.check();
     this.#effectsWereAsked();
@@ -98,7 +107,7 @@ export class Invariants {
       if (record?.registration === undefined) this.#violated(1, `${device.name} is not registered, and was told so`);
       const process = this.#server.process;
       if (process === undefined || record === undefined) continue;
-      const location = `/rd/${process.service.rules.registrationId(record.row, record.generation)}`;
+      const location = this.#locationOf(record, process.service.rules);
       if (location !== promise.location)
         this.#violated(1, `${device.name} is at ${location}, and not where it was told`);
     }
@@ -131,9 +140,10 @@ export class Invariants {
         `record ${sequence} of association ${association} took effect after ${before.exchange.sequence}`,
       );
     }
-    if (before?.recent.includes(messageId))
-      this.#violated(4, `message ${messageId} of ${record.name} took effect twice`);
-    const recent = [...(before?.recent ?? []), messageId].slice(-remembered);
+    const { now } = this.#server.parts.clock;
+    const again = before?.recent.some(recent => recent.messageId === messageId && now - recent.at < exchangeLifetime);
+    if (again === true) this.#violated(4, `message ${messageId} of ${record.name} took effect twice`);
+    const recent = [...(before?.recent ?? []), { messageId, at: now }].slice(-remembered);
     this.#effects.put(association, { exchange, recent });
   }
 
@@ -151,6 +161,14 @@ export class Invariants {
     }
   }
 
+  #locationOf({ row, generation }: DeviceRecord, rules: FleetRules): string {
+    const known = this.#locations.get(row);
+    if (known?.generation === generation) return known.location;
+    const location = `/rd/${rules.registrationId(row, generation)}`;
+    this.#locations.set(row, { generation, location });
+    return location;
+  }
+
   #row(name: string): Row | undefined {
     const known = this.#rowOf.get(name);
     if (known !== undefined) return known;
@@ -166,11 +184,12 @@ export type Violated = (invariant: number, what: string) => never;
 interface Effects {
   /** The newest one that took effect. */
   readonly exchange: LastExchange;
-  /** Message IDs that took effect. */
-  readonly recent: readonly number[];
+  /** Message IDs that took effect, and when. */
+  readonly recent: readonly { readonly messageId: number; readonly at: Milliseconds }[];
 }
 
 /** In milliseconds. */
 const noticeWithin = 500;
+const exchangeLifetime = 247_000;
 /** A device asks one thing at a time: what may come back within EXCHANGE_LIFETIME is among its last few. */
 const remembered = 4;

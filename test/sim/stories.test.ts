@@ -181,6 +181,15 @@ t.test('message IDs wrap in the midst of a session', async t => {
   world.check();
 });
 
+t.test('an update that draws the message ID of the one before, an hour later, would extend nothing', async t => {
+  const world = worldOf();
+  // Message IDs of so long ago may be used again: each update of these devices has the same one.
+  world.server().devices(3, { lifetime: 3600, cid, firstMessageId: 7 }).runUntil(minutes(600));
+  t.equal(eventsOf(world, 'expired'), 0);
+  t.equal(eventsOf(world, 'updated'), answersOf(world, '2.04'));
+  world.check();
+});
+
 t.test('a session whose sequence numbers are used up ends, and its device comes back', async t => {
   const world = worldOf({ limits: limitsOf({ writeMarkStep: 4, lastWriteSequence: 12 }) });
   world.server().devices(5, { lifetime: 60 }).runUntil(minutes(60));

@@ -1,0 +1,68 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { fail } from '../src/cli/output.ts';
+import { type Mutation, mutations } from '../test/sim/mutations.ts';
+
+/** Breaks one guard of the server after the other, in a copy, and looks whether a simulated world notices. */
+new Command('mutations')
+  .description('Check that the simulated world notices what it is there to notice')
+  .argument('[guards...]', 'only guards whose description contains one of these words')
+  .action((words: string[]) => main(words).catch(fail))
+  .parse();
+
+async function main(words: readonly string[]): Promise<void> {
+  const chosen = mutations.filter(({ guard }) => words.length === 0 || words.some(word => guard.includes(word)));
+  let missed = 0;
+  console.log('| without this guard | found by | as |\n|---|---|---|');
+  for (const mutation of chosen) {
+    const found = await tried(mutation);
+    if (found === undefined) missed++;
+    console.log(`| ${mutation.guard} | ${found?.by ?? ''} | ${found?.as ?? '**not found**'} |`);
+  }
+  if (missed > 0) process.exitCode = 1;
+}
+
+async function tried({ file, find, put, nondeterministic }: Mutation): Promise<Found | undefined> {
+  const copy = await mkdtemp(join(tmpdir(), 'rollcall-mutation-'));
+  try {
+    await cp(join(root, 'dist'), join(copy, 'dist'), { recursive: true });
+    for (const name of ['node_modules', 'schemas', 'package.json']) await symlink(join(root, name), join(copy, name));
+    const path = join(copy, 'dist/src', file);
+    const code = await readFile(path, 'utf8');
+    if (code.split(find).length !== 2) throw new Error(`${file} does not have exactly one: ${find}`);
+    await writeFile(
+      path,
+      code.replace(find, () => put),
+    );
+    if (nondeterministic === true) {
+      const digests = await Promise.all(
+        [1, 2].map(() => seeds(copy, '--seed', '2', '--devices', '3', '--length', '20')),
+      );
+      return digests[0] === digests[1] ? undefined : { by: 'seed 2, twice', as: 'invariant 11' };
+    }
+    const printed = await seeds(copy, '--from', '1', '--count', '80', '--devices', '4', '--length', '120');
+    const what = /^invariant \d+: .*$/m.exec(printed)?.[0];
+    const seed = /--seed (\d+)/.exec(printed)?.[1];
+    return what === undefined ? undefined : { by: `seed ${seed}`, as: what.replaceAll(/\s+/g, ' ').slice(0, 90) };
+  } finally {
+    await rm(copy, { recursive: true, force: true });
+  }
+}
+
+function seeds(copy: string, ...flags: string[]): Promise<string> {
+  const args = [join(copy, 'dist/tools/seeds.js'), ...flags, '--no-shrink'];
+  return new Promise(resolve => {
+    execFile(process.execPath, args, { maxBuffer: 1 << 24 }, (_, stdout, stderr) => resolve(stdout + stderr));
+  });
+}
+
+interface Found {
+  readonly by: string;
+  readonly as: string;
+}
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
