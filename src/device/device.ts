@@ -183,7 +183,9 @@ export class Device {
 
   #postRegistration(now: Now, what: Asked, path: readonly string[], content: MapContent, out: DeviceOut): void {
     const options = pathOptions(path);
-    if (Object.keys(content).length === 0) return this.#ask(now, what, Method.POST, options, noBytes, out);
+    // An Update may say nothing but that the device is there; a registration says at least that it is one.
+    if (what === 'update' && Object.keys(content).length === 0)
+      return this.#ask(now, what, Method.POST, options, noBytes, out);
     if (this.#dialect === 'cbor') {
       const payload = writeRegistrationMap(content, 'compact');
       return this.#ask(now, what, Method.POST, options.with(ContentFormat, ContentFormats.cbor), payload, out);
@@ -244,9 +246,9 @@ export class Device {
   #coapOut(now: Now, out: DeviceOut): CoapOut {
     const coapOut: CoapOut = {
       transmit: (_, message) => {
+        if (this.#dtls !== undefined) return this.#dtls.send(message, this.#dtlsOut(now, out));
         this.#stayAwake(now);
-        if (this.#dtls === undefined) out.transmit(message);
-        else this.#dtls.send(message, this.#dtlsOut(now, out));
+        out.transmit(message);
       },
       request: (exchange, request) => this.#requested(now, exchange, request, out),
       response: (handle, response) => {
@@ -268,7 +270,10 @@ export class Device {
 
   #dtlsOut(now: Now, out: DeviceOut): ClientOut {
     return {
-      transmit: datagram => out.transmit(datagram),
+      transmit: datagram => {
+        this.#stayAwake(now);
+        out.transmit(datagram);
+      },
       connected: () => out.connected(),
       deliver: plaintext => this.#coap.receive(now, this.#server, plaintext, this.#coapOut(now, out)),
       closed: reason => {

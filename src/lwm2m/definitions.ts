@@ -75,6 +75,7 @@ export class Definitions implements ResourceTypes {
   resolve(text: string): Path | NameFault {
     const path = parsePath(text);
     if (path !== undefined) return path;
+    if (text.length > maxNameLength) return nameFault(text.slice(0, 64), 'is too long', []);
     const [, objectName, instance, resourceName, resourceInstance] = named.exec(text) ?? [];
     if (objectName === undefined) return nameFault(text, 'is no path', []);
     const objects = isNumber(objectName) ? [Number(objectName)] : this.#objectsNamed(objectName);
@@ -202,5 +203,7 @@ function isNumber(text: string): boolean {
   return /^(0|[1-9]\d{0,4})$/.test(text);
 }
 
+/** Longer than any path in names; whoever asks may be a stranger to the operator. */
+const maxNameLength = 512;
 // Names may contain slashes (`DTLS/TLS Ciphersuite`): instances are numbers, and so tell where a name ends.
 const named = /^\/?([^/].*?)(?:\/(\d{1,5})(?:\/(.+?)(?:\/(\d{1,5}))?)?)?$/;

@@ -58,7 +58,7 @@ export function sameValue(a: ResourceValue, b: ResourceValue): boolean {
   return isObjectLink(b) && a.object === b.object && a.instance === b.instance;
 }
 
-/** As the text format writes it, and people read it: bytes in hexadecimal, links as `3303:0`, times in ISO 8601. */
+/** As people read it: bytes in hexadecimal, links as `3303:0`, times in ISO 8601. */
 export function formatValue(value: ResourceValue): string {
   if (typeof value !== 'object') return String(value);
   if (isBytes(value)) return toHex(value);

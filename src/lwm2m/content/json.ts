@@ -104,7 +104,10 @@ class JsonReader {
   #number(): number | bigint {
     const literal = this.#match(numberLiteral);
     if (literal.length > maxNumberLength) throw new ContentError('too-long', 'a number');
-    return /^-?\d+$/.test(literal) && literal !== '-0' ? narrowed(BigInt(literal)) : Number(literal);
+    if (/^-?\d+$/.test(literal) && literal !== '-0') return narrowed(BigInt(literal));
+    const value = Number(literal);
+    if (!Number.isFinite(value)) throw malformed(`${literal} is beyond what a double holds`);
+    return value;
   }
 
   #word<T>(word: string, value: T): T {
@@ -141,7 +144,7 @@ function malformed(detail: string): ContentError {
   return new ContentError('malformed', detail);
 }
 
-const stringLiteral = /"(?:[^"\\]|\\.)*"/y;
+const stringLiteral = /"[^"\\]*(?:\\.[^"\\]*)*"/y;
 const numberLiteral = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const maxNumberLength = 64;
 const space: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d]);

@@ -47,8 +47,10 @@ export function valueFromText(type: ResourceType, text: string): ResourceValue |
       const value = /^[+-]?\d{1,20}$/.test(text) ? narrowed(BigInt(text.replace('+', ''))) : undefined;
       return value !== undefined && isOfType(type, value) ? value : undefined;
     }
-    case 'float':
-      return /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$/.test(text) ? Number(text) : undefined;
+    case 'float': {
+      const value = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$/.test(text) ? Number(text) : undefined;
+      return Number.isFinite(value) ? value : undefined;
+    }
     case 'boolean':
       return text === '1' ? true : text === '0' ? false : undefined;
     case 'opaque':

@@ -312,6 +312,16 @@ t.test('it registers with the links of its objects, in the CBOR map and in link-
   return t.end();
 });
 
+t.test('a registration that says nothing else says that it is one of ours', async t => {
+  const pair = new DevicePair({});
+  pair.does((device, now, out) => device.register(now, {}, out));
+  pair.does((device, now, out) => device.update(now, undefined, out));
+  t.same(
+    pair.requests.map(({ options }) => options.get(ContentFormat)),
+    [60, undefined],
+  );
+});
+
 t.test('a device without objects has nothing', async t => {
   const pair = new DevicePair({});
   t.equal(codeOf(pair.get('/3/0')), '4.04');

@@ -64,6 +64,7 @@ t.test('a name that fits nothing, or several things, is refused with what it may
     ['Temperature/65535', /above 65534/, []],
     ['', /no path/, []],
     ['//', /no path/, []],
+    [`a${'/1'.repeat(5000)}`, /too long/, []],
   ];
   for (const [text, message, candidates] of table) {
     const fault = registry.resolve(text);
