@@ -50,12 +50,11 @@ export class Definitions implements ResourceTypes {
   object(id: number, version?: EnablerVersion): ObjectDefinition | undefined {
     const versions = this.#versions.get(id);
     if (versions === undefined) return undefined;
-    const [major, minor] = version ?? [];
-    const chosen =
-      versions.find(known => known.version[0] === major && known.version[1] === minor) ??
-      versions.find(known => known.version[0] === major) ??
-      versions[0];
-    return chosen?.definition();
+    if (version === undefined || versions.length === 1) return versions[0]!.definition();
+    const [major, minor] = version;
+    const sameMajor = versions.filter(known => known.version[0] === major);
+    const chosen = sameMajor.find(known => known.version[1] === minor) ?? sameMajor[0] ?? versions[0]!;
+    return chosen.definition();
   }
 
   resource(object: number, version: EnablerVersion | undefined, id: number): ResourceDefinition | undefined {

@@ -51,7 +51,20 @@ export function pathOf(ids: readonly number[]): Path | undefined {
 
 /** The identifiers a path consists of, none for the root. */
 export function pathIds(path: Path): readonly number[] {
-  return path === rootPath ? [] : path.slice(1).split('/').map(Number);
+  if (path === rootPath) return [];
+  const ids: number[] = [];
+  let current = 0;
+  for (let i = 1; i < path.length; i++) {
+    const character = path.charCodeAt(i);
+    if (character !== slash) {
+      current = current * 10 + character - zero;
+    } else {
+      ids.push(current);
+      current = 0;
+    }
+  }
+  ids.push(current);
+  return ids;
 }
 
 export function levelOf(path: Path): PathLevel {
@@ -115,3 +128,4 @@ function id(value: number): number {
 const canonical = /^(?:\/(?:0|[1-9]\d{0,4})){1,4}$/;
 const levels: readonly PathLevel[] = ['root', 'object', 'instance', 'resource', 'resource-instance'];
 const slash = 0x2f;
+const zero = 0x30;

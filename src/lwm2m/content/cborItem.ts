@@ -44,9 +44,9 @@ function readItem(reader: Reader, depth: number): CborItem {
   const information = initial & 0x1f;
   switch (initial >>> 5) {
     case 0:
-      return narrowed(argument(reader, information));
+      return argument(reader, information);
     case 1:
-      return narrowed(-1n - argument(reader, information));
+      return negative(argument(reader, information));
     case 2:
       return reader.take(stringLength(reader, information)).slice();
     case 3:
@@ -72,12 +72,12 @@ function* repeated<T>(reader: Reader, information: number, read: () => T): Itera
   }
   const count = argument(reader, information);
   // Every item has a byte at least: a count beyond them ends early, whatever it claims.
-  for (let i = 0n; i < count; i++) yield read();
+  for (let i = 0; i < count; i++) yield read();
 }
 
-function readTagged(reader: Reader, tag: bigint, depth: number): Time | number {
+function readTagged(reader: Reader, tag: number | bigint, depth: number): Time | number {
   const item = readItem(reader, depth + 1);
-  const read = tag === 0n ? dateTime(item) : tag === 1n ? epoch(item) : tag === 4n ? decimalFraction(item) : undefined;
+  const read = tag === 0 ? dateTime(item) : tag === 1 ? epoch(item) : tag === 4 ? decimalFraction(item) : undefined;
   if (read === undefined) throw malformed(`tag ${tag}`);
   return read;
 }
@@ -118,13 +118,20 @@ function readSimple(reader: Reader, information: number): CborItem {
   }
 }
 
-function argument(reader: Reader, information: number): bigint {
-  if (information < 24) return BigInt(information);
-  if (information === 24) return BigInt(reader.u8());
-  if (information === 25) return BigInt(reader.u16());
-  if (information === 26) return BigInt(reader.u32());
-  if (information === 27) return view(reader.take(8)).getBigUint64(0);
+/** A `bigint` only where a number is not exact: most items are small, and BigInt arithmetic is not free. */
+function argument(reader: Reader, information: number): number | bigint {
+  if (information < 24) return information;
+  if (information === 24) return reader.u8();
+  if (information === 25) return reader.u16();
+  if (information === 26) return reader.u32();
+  if (information === 27) return narrowed(view(reader.take(8)).getBigUint64(0));
   throw malformed(information === indefinite ? 'a string of indefinite length' : 'a reserved length');
+}
+
+function negative(argument: number | bigint): number | bigint {
+  return typeof argument === 'number' && argument < Number.MAX_SAFE_INTEGER
+    ? -1 - argument
+    : narrowed(-1n - BigInt(argument));
 }
 
 function stringLength(reader: Reader, information: number): number {

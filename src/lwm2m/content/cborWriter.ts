@@ -6,8 +6,8 @@ export class CborWriter {
   readonly #writer = new Writer();
 
   integer(value: number | bigint): this {
-    const exact = BigInt(value);
-    return exact < 0n ? this.#head(1, -1n - exact) : this.#head(0, exact);
+    if (value >= 0) return this.#head(0, value);
+    return this.#head(1, typeof value === 'number' ? -1 - value : -1n - value);
   }
 
   float(value: number): this {
@@ -32,42 +32,43 @@ export class CborWriter {
 
   text(value: string): this {
     const bytes = utf8(value);
-    this.#head(3, BigInt(bytes.length));
+    this.#head(3, bytes.length);
     this.#writer.put(bytes);
     return this;
   }
 
   bytes(value: Bytes): this {
-    this.#head(2, BigInt(value.length));
+    this.#head(2, value.length);
     this.#writer.put(value);
     return this;
   }
 
   /** The head of an array: as many items have to follow. */
   array(length: number): this {
-    return this.#head(4, BigInt(length));
+    return this.#head(4, length);
   }
 
   /** The head of a map: as many pairs have to follow. */
   map(size: number): this {
-    return this.#head(5, BigInt(size));
+    return this.#head(5, size);
   }
 
   finish(): Bytes {
     return this.#writer.finish();
   }
 
-  #head(major: number, argument: bigint): this {
+  #head(major: number, argument: number | bigint): this {
     const initial = major << 5;
-    if (argument < 24n) this.#writer.u8(initial | Number(argument));
-    else if (argument < 0x100n) this.#writer.u8(initial | 24).u8(Number(argument));
-    else if (argument < 0x1_0000n) this.#writer.u8(initial | 25).u16(Number(argument));
-    else if (argument < 0x1_0000_0000n) this.#writer.u8(initial | 26).u32(Number(argument));
+    if (argument < 24) this.#writer.u8(initial | Number(argument));
+    else if (argument < 0x100) this.#writer.u8(initial | 24).u8(Number(argument));
+    else if (argument < 0x1_0000) this.#writer.u8(initial | 25).u16(Number(argument));
+    else if (argument < 0x1_0000_0000) this.#writer.u8(initial | 26).u32(Number(argument));
     else {
+      const exact = BigInt(argument);
       this.#writer
         .u8(initial | 27)
-        .u32(Number(argument >> 32n))
-        .u32(Number(argument & 0xffff_ffffn));
+        .u32(Number(exact >> 32n))
+        .u32(Number(exact & 0xffff_ffffn));
     }
     return this;
   }

@@ -1,7 +1,7 @@
 import { assertNever } from '../../base/unreachable.ts';
 import type { ResourceDefinition, ResourceType } from '../definition.ts';
 import type { ResourceTypes } from '../definitions.ts';
-import { type Path, pathIds, type ValuePath } from '../path.ts';
+import { objectOf, type Path, pathIds, type ValuePath } from '../path.ts';
 import type { EnablerVersion } from '../registrationRequest.ts';
 import { type Entry, isBytes, isObjectLink, isTime, parseObjectLink, type ResourceValue } from '../value.ts';
 import { wrongType } from './fault.ts';
@@ -10,19 +10,24 @@ import { parseDateTime } from './time.ts';
 /** The definitions of one payload: which type stands where. */
 export class Typing {
   readonly #definitions: ResourceTypes;
-  readonly #base: Path;
+  readonly #object: number | undefined;
   readonly #version: EnablerVersion | undefined;
+  /** Codecs ask more than once about one value. */
+  #last: { readonly path: ValuePath; readonly definition: ResourceDefinition | undefined } | undefined;
 
   constructor(definitions: ResourceTypes, base: Path, version: EnablerVersion | undefined) {
     this.#definitions = definitions;
-    this.#base = base;
+    this.#object = objectOf(base);
     this.#version = version;
   }
 
   definition(path: ValuePath): ResourceDefinition | undefined {
+    if (this.#last?.path === path) return this.#last.definition;
     const [object, , resource] = pathIds(path);
-    const version = object === pathIds(this.#base)[0] ? this.#version : undefined;
-    return this.#definitions.resource(object!, version, resource!);
+    const version = object === this.#object ? this.#version : undefined;
+    const definition = this.#definitions.resource(object!, version, resource!);
+    this.#last = { path, definition };
+    return definition;
   }
 
   type(path: ValuePath): ResourceType | undefined {
