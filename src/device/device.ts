@@ -88,6 +88,7 @@ export class Device {
 
   /** What the registration does not say itself of objects and Content-Formats, it says as they are. */
   register(now: Now, registration: MapContent, out: DeviceOut): void {
+    this.#updateAt = undefined;
     // The server makes its observations anew (LwM2M Core 1.2 §6.2.1).
     this.#application?.forgetObservations();
     this.#postRegistration(now, 'register', ['rd'], this.#describe(registration), out);
