@@ -12,7 +12,8 @@ import { OperatorError } from '../adapters/operatorError.ts';
 import { BlockPermutation } from '../adapters/registrationIds.ts';
 import { systemNow } from '../adapters/systemClock.ts';
 import { SystemRandom } from '../adapters/systemRandom.ts';
-import { type SocketAddress, UdpSocket } from '../adapters/udpSocket.ts';
+import { maxSockets, UdpListener } from '../adapters/udpListener.ts';
+import type { SocketAddress } from '../adapters/udpSocket.ts';
 import { type Instant, seconds } from '../base/time.ts';
 import { CoapEndpoint } from '../coap/endpoint.ts';
 import { DtlsEndpoint, type DtlsLimits, defaultLimits } from '../dtls/endpoint.ts';
@@ -110,7 +111,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
   let stopping = false;
   let timer: NodeJS.Timeout | undefined;
-  const sockets: { coap?: UdpSocket; coaps?: UdpSocket } = {};
+  const sockets: { coap?: UdpListener; coaps?: UdpListener } = {};
   const datapath: Datapath = new Datapath({
     coap,
     dtls,
@@ -120,8 +121,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     plain: new PlainPeers(maxPlainPeers, seed()),
     proof: new AddressProof(random),
     now: systemNow,
-    sendDtls: (remote, datagram) => sockets.coaps?.send(datagram, remote.address, remote.port),
-    sendPlain: (remote, datagram) => sockets.coap?.send(datagram, remote.address, remote.port),
+    sendDtls: ({ socket, address, port }, datagram) =>
+      sockets.coaps?.send(socket - maxSockets, datagram, address, port),
+    sendPlain: ({ socket, address, port }, datagram) => sockets.coap?.send(socket, datagram, address, port),
     arm(at: Instant) {
       clearTimeout(timer);
       timer = setTimeout(() => datapath.expire(), Math.max(1, at - performance.now()));
@@ -141,13 +143,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   );
 
   if (options.coap !== undefined) {
-    sockets.coap = await UdpSocket.open(options.coap, (datagram, address, port) =>
-      stopping ? undefined : datapath.receivePlain({ socket: 0, address, port }, datagram),
+    sockets.coap = await UdpListener.open(options.coap, (datagram, address, port, socket) =>
+      stopping ? undefined : datapath.receivePlain({ socket, address, port }, datagram),
     );
   }
   if (options.coaps !== undefined) {
-    sockets.coaps = await UdpSocket.open(options.coaps, (datagram, address, port) =>
-      stopping ? undefined : intake.receive({ socket: 1, address, port }, datagram),
+    sockets.coaps = await UdpListener.open(options.coaps, (datagram, address, port, socket) =>
+      stopping ? undefined : intake.receive({ socket: maxSockets + socket, address, port }, datagram),
     );
   }
   // Lifetimes end even while nobody sends anything.
