@@ -93,8 +93,10 @@ function text(address: SocketAddress | undefined): string | null {
 }
 
 function explained(error: unknown): unknown {
-  const { code, message } = error as NodeJS.ErrnoException;
+  const { code, message, syscall } = error as NodeJS.ErrnoException;
+  if (syscall !== 'bind') return error;
   if (code === 'EADDRINUSE') return new OperatorError(`${message}: another program listens there; choose another port`);
+  if (code === 'EADDRNOTAVAIL') return new OperatorError(`${message}: this machine has no such address`);
   if (code === 'EACCES') return new OperatorError(`${message}: this user may not listen there`);
   return error;
 }
