@@ -52,6 +52,8 @@ export type Received = (datagram: Bytes, address: string, port: number, socket: 
 function hostsOf(host: string): readonly string[] {
   if (host !== '0.0.0.0' && host !== '::') return [host];
   const all = Object.values(networkInterfaces()).flatMap(found => found ?? []);
+  // The first is where a peer is reached from that was not heard yet: most are elsewhere.
+  all.sort((a, b) => Number(a.internal) - Number(b.internal));
   const wanted = all.filter(
     ({ family, address }) => family === 'IPv4' || (host === '::' && !address.toLowerCase().startsWith('fe80:')),
   );

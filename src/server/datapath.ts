@@ -440,7 +440,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
       cancel: handle => this.cancel(handle),
       reach: ({ registration, lastExchange }) => {
         const { transport, address, port } = registration;
-        if (transport === 'coap') return plain.peer({ socket: 0, address, port }, peer => this.#displaced(peer));
+        if (transport === 'coap') return plain.reach(address, port, peer => this.#displaced(peer));
         const peer = lastExchange?.association;
         return peer !== undefined && dtls?.knows(peer) ? peer : undefined;
       },

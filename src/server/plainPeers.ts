@@ -13,6 +13,8 @@ export class PlainPeers {
   /** Until when the peer of a slot counts as one that hears what is sent to its address. */
   readonly #provedUntil: Float64Array;
   #nextSlot = 0;
+  /** How many of our sockets were heard on so far. */
+  #sockets = 1;
   #generation = 0;
 
   constructor(capacity: number, seed: number) {
@@ -34,12 +36,22 @@ export class PlainPeers {
       displaced(former);
     }
     if (!this.#addresses.set(slot, remote)) return undefined;
+    this.#sockets = Math.max(this.#sockets, remote.socket + 1);
     this.#nextSlot = (slot + 1) % this.#capacity;
     if (this.#nextSlot === 0) this.#generation++;
     const peer = firstPlainPeer + (this.#generation + (this.#nextSlot === 0 ? -1 : 0)) * this.#capacity + slot;
     this.#peers[slot] = peer;
     this.#provedUntil[slot] = 0;
     return peer as Peer;
+  }
+
+  /** The peer that was heard at an address, on whichever of our sockets; else one that is reached from the first. */
+  reach(address: string, port: number, displaced: (peer: Peer) => void): Peer | undefined {
+    for (let socket = 0; socket < this.#sockets; socket++) {
+      const known = this.#addresses.find({ socket, address, port });
+      if (known >= 0) return this.#peers[known] as Peer;
+    }
+    return this.peer({ socket: 0, address, port }, displaced);
   }
 
   /** `undefined` if it had to make room. */
