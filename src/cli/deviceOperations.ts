@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { cancelCommand, endObservation, queueCommand, wishObservation } from '../adapters/deviceAdmin.ts';
 import type { Environment } from '../adapters/lmdbEnvironment.ts';
 import { readCommands, readObservations, readValues } from '../adapters/lmdbModel.ts';
+import { readDefinitions } from '../adapters/objectFiles.ts';
 import { OperatorError } from '../adapters/operatorError.ts';
 import { seconds, type WallTime } from '../base/time.ts';
 import { codeText } from '../coap/codec/code.ts';
@@ -11,7 +12,7 @@ import type { Registered } from '../fleet/registration.ts';
 import { jsonValue, type LastValue } from '../fleet/value.ts';
 import { type ContentFault, isContentFault } from '../lwm2m/content/fault.ts';
 import { decodeContent } from '../lwm2m/content/select.ts';
-import { Definitions, isNameFault } from '../lwm2m/definitions.ts';
+import { type Definitions, isNameFault } from '../lwm2m/definitions.ts';
 import { objectOf, type Path, pathIds, rootPath } from '../lwm2m/path.ts';
 import { type Entry, formatValue } from '../lwm2m/value.ts';
 import { type Dossier, Dossiers } from '../service/dossier.ts';
@@ -31,36 +32,36 @@ export function addOperations(device: Command): void {
       examples('rollcall device read node-1 /3303/0/5700', 'rollcall device read node-1 "Device/0"'),
     )
     .action((name: string, paths: string[], options: WaitingOptions) =>
-      operate(name, options, dossier => readOperation(paths.map(pathOf), dossier)),
+      operate(name, options, opened => readOperation(opened.paths(paths), opened.dossier)),
     );
   withWaiting(device.command('write <endpoint> <path> <value>'))
     .description('Write one value')
     .option('--update', 'leave other instances of the resource as they are', false)
     .addHelpText('after', examples('rollcall device write node-1 "Server/0/Lifetime" 3600'))
     .action((name: string, path: string, value: string, options: WaitingOptions & { update: boolean }) =>
-      operate(name, options, dossier => writeOperation(pathOf(path), value, options.update, dossier)),
+      operate(name, options, opened => writeOperation(opened.path(path), value, options.update, opened.dossier)),
     );
   withWaiting(device.command('exec <endpoint> <path> [arguments]'))
     .description('Execute a resource; once: if no answer comes, nobody knows whether it was done')
     .addHelpText('after', examples('rollcall device exec node-1 Device/0/Reboot'))
     .action((name: string, path: string, args: string | undefined, options: WaitingOptions) =>
-      operate(name, options, () => executeOperation(pathOf(path), args)),
+      operate(name, options, opened => executeOperation(opened.path(path), args)),
     );
   withWaiting(device.command('trigger <endpoint>'))
     .description('Have the device update its registration (Registration Update Trigger)')
     .addHelpText('after', examples('rollcall device trigger node-1'))
     .action((name: string, options: WaitingOptions) =>
-      operate(name, options, () => executeOperation(pathOf('/1/0/8'), undefined)),
+      operate(name, options, opened => executeOperation(opened.path('/1/0/8'), undefined)),
     );
   for (const kind of ['delete', 'discover'] as const) {
     withWaiting(device.command(`${kind} <endpoint> <path>`))
       .description(kind === 'delete' ? 'Delete an object instance' : 'Ask what is there, with its attributes')
       .addHelpText('after', examples(`rollcall device ${kind} node-1 /3303/0`))
       .action((name: string, path: string, options: WaitingOptions) =>
-        operate(name, options, () => ({ kind, paths: [pathOf(path)] })),
+        operate(name, options, opened => ({ kind, paths: [opened.path(path)] })),
       );
   }
-  withCommonOptions(device.command('observe <endpoint> [paths...]'))
+  withObjects(device.command('observe <endpoint> [paths...]'))
     .description('Observe paths, each by itself; without a path list what is observed')
     .option('--pmin <seconds>', 'between notifications at least', wholeNumber)
     .option('--pmax <seconds>', 'between notifications at most', wholeNumber)
@@ -70,25 +71,27 @@ export function addOperations(device: Command): void {
     .option('--cancel', 'observe them no more', false)
     .addHelpText('after', examples('rollcall device observe node-1 /3303/0/5700 --pmax 60'))
     .action((name: string, paths: string[], options: ObserveOptions) => observe(name, paths, options).catch(fail));
-  withCommonOptions(device.command('values <endpoint> [path]'))
+  withObjects(device.command('values <endpoint> [path]'))
     .description('Show the last values that the device reported, also while it sleeps')
     .addHelpText('after', examples('rollcall device values node-1 /3303'))
-    .action((name: string, path: string | undefined, options: CommonOptions) =>
-      withDevice(name, options, async (environment, { row }) => {
-        printValues(readValues(environment, row, path === undefined ? rootPath : pathOf(path)), options.json);
+    .action((name: string, path: string | undefined, options: DeviceOptions) =>
+      withDevice(name, options, async opened => {
+        const { environment, record } = opened;
+        const below = path === undefined ? rootPath : opened.path(path);
+        printValues(readValues(environment, record.row, below), opened.definitions, options.json);
       }),
     );
   withEventOptions(device.command('events <endpoint>'))
     .description('What happened with the device')
     .addHelpText('after', examples('rollcall device events node-1 --follow'))
     .action((name: string, options: EventOptions) =>
-      withDevice(name, options, (environment, { row }) => printEvents(environment, options, row)),
+      withDevice(name, options, ({ environment, record }) => printEvents(environment, options, record.row)),
     );
   withCommonOptions(device.command('watch <endpoint>'))
     .description('Print values as the device reports them')
     .addHelpText('after', examples('rollcall device watch node-1'))
     .action((name: string, options: CommonOptions) =>
-      withDevice(name, options, (environment, { row }) =>
+      withDevice(name, options, ({ environment, record: { row } }) =>
         printEvents(environment, { ...options, type: ['value'], follow: true }, row),
       ),
     );
@@ -99,8 +102,12 @@ export function addOperations(device: Command): void {
     .action((name: string, options: CommonOptions & { cancel?: number }) => queue(name, options).catch(fail));
 }
 
+function withObjects(command: Command): Command {
+  return withCommonOptions(command).option('--objects <dir>', 'know the objects in the files of a directory too');
+}
+
 function withWaiting(command: Command): Command {
-  return withCommonOptions(command)
+  return withObjects(command)
     .option('--timeout <seconds>', 'how long to wait here for the outcome', wholeNumber, 60)
     .option('--no-wait', 'print the id of the command and leave')
     .option('--deadline <seconds>', 'give it up if it has no outcome by then; a day by default', wholeNumber)
@@ -111,10 +118,11 @@ function withWaiting(command: Command): Command {
 async function operate(
   name: string,
   options: WaitingOptions,
-  operationOf: (dossier: Dossier) => Operation | ContentFault,
+  operationOf: (opened: OpenDevice) => Operation | ContentFault,
 ): Promise<void> {
-  await withDevice(name, options, async (environment, record, dossier) => {
-    const operation = operationOf(dossier);
+  await withDevice(name, options, async opened => {
+    const { environment, record } = opened;
+    const operation = operationOf(opened);
     if (isContentFault(operation)) throw new OperatorError(operation.detail ?? operation.reason);
     const { deadline, priority, attempts } = options;
     const command = await queueCommand(environment, Date.now() as WallTime, record.row, operation, {
@@ -125,7 +133,7 @@ async function operate(
     if (!options.wait)
       return options.json ? printJson({ command: command.id }) : printTable([['command', String(command.id)]]);
     const done = await outcomeOf(environment, record, command.id, options);
-    print(done, dossier, options.json);
+    print(done, opened, options.json);
     if (done.state !== 'succeeded') process.exitCode = 1;
   });
 }
@@ -157,7 +165,11 @@ async function outcomeOf(
   );
 }
 
-function print({ id, operation, state, reason, answer }: DeviceCommand, dossier: Dossier, json: boolean): void {
+function print(
+  { id, operation, state, reason, answer }: DeviceCommand,
+  { dossier, definitions }: OpenDevice,
+  json: boolean,
+): void {
   const base = (operation.paths.length === 1 ? operation.paths[0]! : rootPath) as Path;
   const object = objectOf(base);
   const version = object === undefined ? undefined : dossier.versionOf(object);
@@ -183,7 +195,7 @@ function print({ id, operation, state, reason, answer }: DeviceCommand, dossier:
       ...(unreadable ? { unreadable: entries.reason } : {}),
     });
   }
-  if (entries !== undefined && !unreadable) return printTable(entries.map(entry => valueRow(entry)));
+  if (entries !== undefined && !unreadable) return printTable(entries.map(entry => valueRow(entry, definitions)));
   if (operation.kind === 'discover' && answer !== undefined && state === 'succeeded') {
     process.stdout.write(`${new TextDecoder().decode(answer.payload).replaceAll(',<', ',\n<')}\n`);
     return;
@@ -193,9 +205,11 @@ function print({ id, operation, state, reason, answer }: DeviceCommand, dossier:
 }
 
 async function observe(name: string, paths: readonly string[], options: ObserveOptions): Promise<void> {
-  await withDevice(name, options, async (environment, { row, name: endpoint }) => {
+  await withDevice(name, options, async opened => {
+    const { environment, record } = opened;
+    const { row, name: endpoint } = record;
     const { pmin, pmax, gt, lt, st } = options;
-    for (const path of paths.map(pathOf)) {
+    for (const path of opened.paths(paths)) {
       const now = Date.now() as WallTime;
       if (!options.cancel) {
         const attributes = { pmin, pmax, gt, lt, st };
@@ -222,7 +236,9 @@ async function observe(name: string, paths: readonly string[], options: ObserveO
 }
 
 async function queue(name: string, options: CommonOptions & { cancel?: number }): Promise<void> {
-  await withDevice(name, options, async (environment, { row, name: endpoint }) => {
+  await withDevice(name, options, async opened => {
+    const { environment, record } = opened;
+    const { row, name: endpoint } = record;
     if (options.cancel !== undefined) {
       const cancelled = await cancelCommand(environment, Date.now() as WallTime, row, options.cancel as CommandId);
       if (cancelled === undefined) throw new OperatorError(`no command ${options.cancel} waits for ${endpoint}`);
@@ -255,28 +271,30 @@ async function queue(name: string, options: CommonOptions & { cancel?: number })
   });
 }
 
-function printValues(values: readonly LastValue[], json: boolean): void {
+function printValues(values: readonly LastValue[], definitions: Definitions, json: boolean): void {
   if (json) {
     return printJson(
       values.map(({ path, value, received, measured, source }) => ({
         path,
         name: definitions.nameOf(path),
         value: jsonValue(value),
-        unit: unitOf(path),
+        unit: unitOf(path, definitions),
         received: new Date(received).toISOString(),
         ...(measured === undefined ? {} : { measured: new Date(measured).toISOString() }),
         source,
       })),
     );
   }
-  printTable(values.map(value => [...valueRow(value), new Date(value.measured ?? value.received).toISOString()]));
+  printTable(
+    values.map(value => [...valueRow(value, definitions), new Date(value.measured ?? value.received).toISOString()]),
+  );
 }
 
-function valueRow({ path, value }: Pick<Entry, 'path' | 'value'>): string[] {
-  return [path, definitions.nameOf(path), formatValue(value), unitOf(path) ?? ''];
+function valueRow({ path, value }: Pick<Entry, 'path' | 'value'>, definitions: Definitions): string[] {
+  return [path, definitions.nameOf(path), formatValue(value), unitOf(path, definitions) ?? ''];
 }
 
-function unitOf(path: Path): string | undefined {
+function unitOf(path: Path, definitions: Definitions): string | undefined {
   const [object, , resource] = pathIds(path);
   return object === undefined || resource === undefined
     ? undefined
@@ -284,11 +302,7 @@ function unitOf(path: Path): string | undefined {
 }
 
 /** Opens the store and looks the device up; what goes wrong ends the process with its reason. */
-function withDevice(
-  name: string,
-  options: CommonOptions,
-  work: (environment: Environment, record: Registered, dossier: Dossier) => Promise<void>,
-): Promise<void> {
+function withDevice(name: string, options: DeviceOptions, work: (opened: OpenDevice) => Promise<void>): Promise<void> {
   return withStore(options.data, async (administration, environment) => {
     const endpoint = endpointName(name);
     const record = administration.device(endpoint, undefined);
@@ -296,11 +310,20 @@ function withDevice(
     const { registration } = record;
     if (registration === undefined) throw new OperatorError(`${endpoint} is not registered`);
     const registered = { ...record, registration };
-    await work(environment, registered, new Dossiers(definitions).of(registered));
+    const definitions = await readDefinitions(options.objects);
+    const path = (text: string) => pathOf(text, definitions);
+    await work({
+      environment,
+      record: registered,
+      definitions,
+      dossier: new Dossiers(definitions).of(registered),
+      path,
+      paths: texts => texts.map(path),
+    });
   }).catch(fail);
 }
 
-function pathOf(text: string): Path {
+function pathOf(text: string, definitions: Definitions): Path {
   const path = definitions.resolve(text);
   if (isNameFault(path)) throw new OperatorError(path.message);
   return path;
@@ -312,7 +335,22 @@ function number(text: string): number {
   return value;
 }
 
-interface WaitingOptions extends CommonOptions {
+/** A device and what is known of its resources. */
+interface OpenDevice {
+  readonly environment: Environment;
+  readonly record: Registered;
+  readonly definitions: Definitions;
+  readonly dossier: Dossier;
+  /** The path that a text means; what it does not mean is an error. */
+  path(text: string): Path;
+  paths(texts: readonly string[]): Path[];
+}
+
+interface DeviceOptions extends CommonOptions {
+  readonly objects?: string;
+}
+
+interface WaitingOptions extends DeviceOptions {
   readonly timeout: number;
   readonly wait: boolean;
   readonly deadline?: number;
@@ -320,7 +358,7 @@ interface WaitingOptions extends CommonOptions {
   readonly attempts?: number;
 }
 
-interface ObserveOptions extends CommonOptions {
+interface ObserveOptions extends DeviceOptions {
   readonly pmin?: number;
   readonly pmax?: number;
   readonly gt?: number;
@@ -328,5 +366,3 @@ interface ObserveOptions extends CommonOptions {
   readonly st?: number;
   readonly cancel: boolean;
 }
-
-const definitions = Definitions.registry();
