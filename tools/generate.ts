@@ -1,11 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import type { Command } from 'commander';
 import { compileFromFile } from 'json-schema-to-typescript';
+import { commandsOf, rollcallProgram } from '../src/cli/program.ts';
 import { codeText } from '../src/coap/codec/code.ts';
 import { type Answer, answers } from '../src/service/answer.ts';
 
 /**
- * Writes what is made from the files in `schemas/`, types and the index of object definitions, and the table of answers
- * in the docs. With `--check` it writes nothing and fails if a committed file differs from what would be written.
+ * Writes what is made from the files in `schemas/`, types and the index of object definitions, and what the docs take
+ * from the code: the table of answers, the help of the commands. With `--check` it writes nothing and fails if a committed file differs from what would be written.
  */
 const generated: readonly { readonly from: string; readonly into: string; make: () => Promise<string> }[] = [
   types('schemas/registration.schema.json', 'src/lwm2m/registrationMap.generated.ts'),
@@ -13,6 +15,7 @@ const generated: readonly { readonly from: string; readonly into: string; make: 
   types('schemas/lwm2mObject.schema.json', 'src/lwm2m/objectJson.generated.ts'),
   { from: 'schemas/lwm2m/*.json', into: 'src/lwm2m/objects.generated.ts', make: objectIndex },
   { from: 'src/service/answer.ts', into: 'docs/answers.md', make: answersPage },
+  { from: 'the commands in src/cli', into: 'docs/cli.md', make: commandLinePage },
 ];
 
 const check = process.argv.includes('--check');
@@ -68,6 +71,32 @@ async function answersPage(): Promise<string> {
   });
   const page = await readFile('docs/answers.md', 'utf8');
   return page.replace(/(?<=^\|---\|---\|---\|---\|\n)(?:\|.*\n)*/m, rows.join(''));
+}
+
+/** The page with the help of every command that has none under it, by name, as a terminal of 80 columns shows it. */
+async function commandLinePage(): Promise<string> {
+  const parts = commandsOf(rollcallProgram())
+    .filter(command => command.commands.length === 0)
+    .map(command => `### ${fullName(command)}\n\n\`\`\`\n${help(command)}\n\`\`\`\n`)
+    .sort();
+  const page = await readFile('docs/cli.md', 'utf8');
+  return page.replace(
+    /(?<=<!-- commands: written by "npm run generate" -->\n).*(?=<!-- end of commands -->)/s,
+    () => `\n${parts.join('\n')}\n`,
+  );
+}
+
+function fullName(command: Command): string {
+  return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`;
+}
+
+function help(command: Command): string {
+  let text = '';
+  const writeOut = (part: string): void => {
+    text += part;
+  };
+  command.configureOutput({ writeOut, getOutHelpWidth: () => 80, getOutHasColors: () => false }).outputHelp();
+  return text.trimEnd();
 }
 
 function banner(source: string): string {

@@ -1,0 +1,30 @@
+import { Command } from 'commander';
+import { credentialCommand } from './credential.ts';
+import { deviceCommand } from './device.ts';
+import { eventsCommand } from './events.ts';
+import { handshakesCommand } from './handshakes.ts';
+import { keyCommand } from './key.ts';
+import { objectCommand } from './object.ts';
+import { profileCommand } from './profile.ts';
+import { serveCommand } from './serve.ts';
+
+/** `rollcall` with all its commands, in the order in which `--help` shows them. Wrong usage throws a `CommanderError`. */
+export function rollcallProgram(): Command {
+  const program = new Command('rollcall')
+    .description('A self-registration server for constrained devices')
+    .addCommand(serveCommand())
+    .addCommand(credentialCommand())
+    .addCommand(deviceCommand())
+    .addCommand(profileCommand())
+    .addCommand(objectCommand())
+    .addCommand(eventsCommand())
+    .addCommand(handshakesCommand())
+    .addCommand(keyCommand());
+  for (const command of commandsOf(program)) command.exitOverride();
+  return program;
+}
+
+/** A command and all under it, each before its own. */
+export function commandsOf(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(commandsOf)];
+}
