@@ -2,9 +2,9 @@ import type { Bytes } from '../base/bytes.ts';
 import { textOf } from '../base/bytes.ts';
 
 /**
- * Walks over one CBOR item and accepts only what a registration needs (RFC 8949 §3, §5.6): definite lengths, depth,
- * no tags, no simple values but booleans and null, no key twice, valid UTF-8, integers that a number holds exactly.
- * It runs before the decoder, whose time and memory a hostile item could otherwise spend: bignums, nesting, tags.
+ * Walks over one CBOR item and accepts only what a registration needs (RFC 8949 §3, §5.6): strings of definite length,
+ * depth, no tags, no simple values but booleans and null, no key twice, valid UTF-8, integers that a number holds
+ * exactly. Arrays and maps may be of indefinite length, as many constrained encoders write them. It runs before the decoder, whose time and memory a hostile item could otherwise spend: bignums, nesting, tags.
  *
  * Returns what is wrong, or `undefined` if nothing is.
  */
@@ -23,7 +23,8 @@ export type CborFault =
   | 'truncated'
   | 'depth'
   | 'tag'
-  | 'indefinite-length'
+  | 'indefinite-string'
+  | 'break'
   | 'simple-value'
   | 'invalid-utf-8'
   | 'duplicate-key'
@@ -53,17 +54,23 @@ class Scan {
     const major = initial >>> 5;
     if (major === 6) throw new Fault('tag');
     if (major === 7) return this.#simple(initial);
-    const argument = this.#argument(initial & 0x1f);
-    if (major === 2) this.#skip(argument);
-    else if (major === 3) this.#text(argument);
-    else if (major === 4) for (let i = 0; i < argument; i++) this.item(depth + 1);
-    else if (major === 5) this.#map(argument, depth);
+    const information = initial & 0x1f;
+    if (major === 4) this.#array(this.#count(information), depth);
+    else if (major === 5) this.#map(this.#count(information), depth);
+    else if (information === indefinite) throw new Fault(major < 2 ? 'reserved' : 'indefinite-string');
+    else if (major === 2) this.#skip(this.#argument(information));
+    else if (major === 3) this.#text(this.#argument(information));
+    else this.#argument(information);
     return initial;
+  }
+
+  #array(items: number, depth: number): void {
+    for (let i = 0; i < items && !this.#ends(items); i++) this.item(depth + 1);
   }
 
   #map(pairs: number, depth: number): void {
     const keys = new Set<string>();
-    for (let i = 0; i < pairs; i++) {
+    for (let i = 0; i < pairs && !this.#ends(pairs); i++) {
       const start = this.at;
       const major = this.item(depth + 1) >>> 5;
       if (major !== 0 && major !== 1 && major !== 3) throw new Fault('key-type');
@@ -73,6 +80,18 @@ class Scan {
       keys.add(key);
       this.item(depth + 1);
     }
+  }
+
+  /** Infinite if the "break" says where the items end. */
+  #count(information: number): number {
+    return information === indefinite ? Number.POSITIVE_INFINITY : this.#argument(information);
+  }
+
+  /** Steps over the "break" (RFC 8949 §3.2.1), which stands for an item of an array or a pair of a map, nowhere else. */
+  #ends(count: number): boolean {
+    if (count !== Number.POSITIVE_INFINITY || this.#bytes[this.at] !== breakByte) return false;
+    this.at++;
+    return true;
   }
 
   #textKey(start: number): string {
@@ -92,6 +111,7 @@ class Scan {
   }
 
   #simple(initial: number): number {
+    if (initial === breakByte) throw new Fault('break');
     const information = initial & 0x1f;
     if (information === 20 || information === 21 || information === 22) return initial;
     const floatLength = information === 25 ? 2 : information === 26 ? 4 : information === 27 ? 8 : 0;
@@ -102,7 +122,6 @@ class Scan {
 
   #argument(information: number): number {
     if (information < 24) return information;
-    if (information === 31) throw new Fault('indefinite-length');
     if (information > 27) throw new Fault('reserved');
     let value = 0;
     for (let i = 1 << (information - 24); i > 0; i--) value = value * 256 + this.#byte();
@@ -139,3 +158,5 @@ class Fault extends Error {
 }
 
 const maxDepth = 8;
+const indefinite = 31;
+const breakByte = 0xff;

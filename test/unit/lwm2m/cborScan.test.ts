@@ -27,11 +27,31 @@ t.test('the scan refuses what a decoder would pay for, by name', async t => {
     ['a simple value in two bytes', 'f8ff', 'simple-value'],
     ['a float', 'fb3ff199999999999a', undefined],
     ['half a float', 'fa3ff1', 'truncated'],
-    ['a break without a beginning', 'ff', 'simple-value'],
-    ['an indefinite text', '7f6161ff', 'indefinite-length'],
-    ['an indefinite byte string', '5f4161ff', 'indefinite-length'],
-    ['an indefinite array', '9f01ff', 'indefinite-length'],
-    ['an indefinite map', 'bf0001ff', 'indefinite-length'],
+    ['a break without a beginning', 'ff', 'break'],
+    ['an indefinite text', '7f6161ff', 'indefinite-string'],
+    ['an indefinite byte string', '5f4161ff', 'indefinite-string'],
+    ['an indefinite text as key', 'bf7f6161ff00ff', 'indefinite-string'],
+    ['an integer of indefinite length', '1f', 'reserved'],
+    ['a negative integer of indefinite length', '3f', 'reserved'],
+    ['a tag of indefinite length', 'df', 'tag'],
+    ['an indefinite array', '9f01ff', undefined],
+    ['an indefinite array of none', '9fff', undefined],
+    ['an indefinite map', 'bf0001ff', undefined],
+    ['an indefinite map of none', 'bfff', undefined],
+    ['indefinite and definite in each other', 'bf00829f01ff9fff01a0ff', undefined],
+    ['an indefinite array without its break', '9f01', 'truncated'],
+    ['an indefinite map without its break', 'bf0001', 'truncated'],
+    ['a break too many', '9f01ffff', 'bytes-after-the-end'],
+    ['a break among the items of a definite array', '8201ff', 'break'],
+    ['a break among the pairs of a definite map', 'a20001ff', 'break'],
+    ['a break for the value of a pair', 'bf00ff', 'break'],
+    ['a break that ends the array around it', '9f8201ffff', 'break'],
+    ['a key twice in an indefinite map', 'bf00010002ff', 'duplicate-key'],
+    ['an indefinite array as key', 'bf9fff00ff', 'key-type'],
+    ['eight indefinite levels', `${'9f'.repeat(8)}00${'ff'.repeat(8)}`, undefined],
+    ['nine indefinite levels', `${'9f'.repeat(9)}00${'ff'.repeat(9)}`, 'depth'],
+    ['nine levels of indefinite maps', `${'bf00'.repeat(9)}00${'ff'.repeat(9)}`, 'depth'],
+    ['an eighth level that is empty, and a ninth', `${'9f'.repeat(8)}9fff${'ff'.repeat(8)}`, undefined],
     ['reserved additional information', '1c', 'reserved'],
     ['a date', 'c074323031332d30332d32315432303a30343a30305a', 'tag'],
     ['a positive bignum', 'c249010000000000000000', 'tag'],
@@ -85,8 +105,10 @@ t.test('what an independent encoder writes passes, and no bytes make the scan th
       { numRuns: 3000 },
     ),
   );
-  const hostile = new Uint8Array(4096).fill(0x9b);
   const begin = performance.now();
-  for (let i = 0; i < 100; i++) scanCbor(hostile);
+  for (const byte of [0x9b, 0x9f, 0xbf]) {
+    const hostile = new Uint8Array(4096).fill(byte);
+    for (let i = 0; i < 100; i++) scanCbor(hostile);
+  }
   t.ok(performance.now() - begin < 1000);
 });

@@ -2,11 +2,13 @@ import { deepStrictEqual } from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
 import { decodeRecord, encodeRecord } from '../../../src/adapters/lmdbForms.ts';
-import { utf8 } from '../../../src/base/bytes.ts';
+import { fromHex, utf8 } from '../../../src/base/bytes.ts';
 import { formatLinks } from '../../../src/coap/codec/linkFormat.ts';
 import { writeObjectLinks } from '../../../src/lwm2m/objectLinks.ts';
+import { readRegistrationMap } from '../../../src/lwm2m/registrationMap.ts';
 import { type Description, emptyDescription } from '../../../src/lwm2m/registrationRequest.ts';
 import { writeRegistrationMap } from '../../../src/lwm2m/writeRegistrationMap.ts';
+import { indefiniteForm } from '../../support/indefiniteForm.ts';
 import { codeOf, type Message, Registrar } from '../../support/registrar.ts';
 
 // Whatever a device can say of itself is found again as it was said: written by the device's side, read by the server's,
@@ -141,6 +143,23 @@ t.test('a registration in the CBOR map survives encode, register, lookup and dec
     }),
     { numRuns: 150 },
   );
+});
+
+t.test('a map of indefinite lengths, as many encoders write it, reads the same as one of definite lengths', async t => {
+  const choices = fc.array(fc.boolean(), { minLength: 1, maxLength: 8 });
+  fc.assert(
+    fc.property(registration, fc.constantFrom('compact' as const, 'text' as const), choices, (wanted, form, chosen) => {
+      const definite = writeRegistrationMap(wanted, form);
+      deepStrictEqual(readRegistrationMap(indefiniteForm(definite, chosen)), readRegistrationMap(definite));
+    }),
+    { numRuns: 300 },
+  );
+  const smallest = fromHex('bf000108 9f0103 9f190ce7f69f0001ffff ffff'.replaceAll(' ', ''))!;
+  t.strictSame(
+    readRegistrationMap(smallest),
+    readRegistrationMap(fromHex('a20001088301038319 0ce7f6820001'.replace(' ', ''))!),
+  );
+  t.match(readRegistrationMap(smallest), { v: 1, obj: [{ id: 1 }, { id: 3 }, { id: 3303, i: [0, 1] }] });
 });
 
 t.test('an object list in link-format survives, under any root', async () => {
