@@ -5,7 +5,8 @@ import type { Instant, Milliseconds, Now, WallTime } from '../../src/base/time.t
 import { Method } from '../../src/coap/codec/code.ts';
 import { ContentFormats } from '../../src/coap/codec/contentFormat.ts';
 import { ContentFormat, Options, UriPath } from '../../src/coap/codec/option.ts';
-import { CoapEndpoint, type CoapOut } from '../../src/coap/endpoint.ts';
+import { CoapEndpoint } from '../../src/coap/endpoint.ts';
+import type { CoapOut } from '../../src/coap/out.ts';
 import { type ClientOut, DtlsClient } from '../../src/dtls/client.ts';
 import { writeRegistrationMap } from '../../src/lwm2m/writeRegistrationMap.ts';
 import { Timer } from './clock.ts';

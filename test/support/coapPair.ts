@@ -5,9 +5,11 @@ import type { Instant, Now, WallTime } from '../../src/base/time.ts';
 import { codeText, Method } from '../../src/coap/codec/code.ts';
 import { decodeMessage, encodeMessage, type Message, type Reply, type Request } from '../../src/coap/codec/message.ts';
 import { Options, UriPath } from '../../src/coap/codec/option.ts';
-import { CoapEndpoint, type CoapOptions, type CoapOut } from '../../src/coap/endpoint.ts';
+import { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import type { Exchange, Notification, RequestDraft, RequestFault, RequestHandle } from '../../src/coap/exchange.ts';
 import type { CoapFault } from '../../src/coap/fault.ts';
+import type { CoapOptions } from '../../src/coap/options.ts';
+import type { CoapOut } from '../../src/coap/out.ts';
 
 /**
  * Two CoAP endpoints on a virtual network with a virtual clock. What the network does to a message is `intercept`'s to

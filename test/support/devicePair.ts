@@ -5,8 +5,9 @@ import type { Instant, Milliseconds, Now, WallTime } from '../../src/base/time.t
 import { codeText, Method, ResponseCode } from '../../src/coap/codec/code.ts';
 import { type Request, type Response, reply } from '../../src/coap/codec/message.ts';
 import { Accept, ContentFormat, LocationPath, Options, UriPath, UriQuery } from '../../src/coap/codec/option.ts';
-import { CoapEndpoint, type CoapOut } from '../../src/coap/endpoint.ts';
+import { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import type { RequestHandle } from '../../src/coap/exchange.ts';
+import type { CoapOut } from '../../src/coap/out.ts';
 import { Device, type DeviceOptions, type DeviceOut } from '../../src/device/device.ts';
 
 /**

@@ -6,9 +6,10 @@ import type { Instant, Now, WallTime } from '../../../src/base/time.ts';
 import { Method, ResponseCode } from '../../../src/coap/codec/code.ts';
 import { decodeMessage, encodeMessage } from '../../../src/coap/codec/message.ts';
 import { Block2, Observe, Options } from '../../../src/coap/codec/option.ts';
-import { CoapEndpoint, type CoapOut } from '../../../src/coap/endpoint.ts';
+import { CoapEndpoint } from '../../../src/coap/endpoint.ts';
 import type { Notification } from '../../../src/coap/exchange.ts';
 import { type ObservationId, Observations } from '../../../src/coap/observations.ts';
+import type { CoapOut } from '../../../src/coap/out.ts';
 
 const peer = 7 as Peer;
 const id = 42 as ObservationId;

@@ -6,7 +6,8 @@ import type { Instant, Now, WallTime } from '../../../src/base/time.ts';
 import { Method, ResponseCode } from '../../../src/coap/codec/code.ts';
 import { decodeMessage, encodeMessage } from '../../../src/coap/codec/message.ts';
 import { Options } from '../../../src/coap/codec/option.ts';
-import { CoapEndpoint, type CoapOut } from '../../../src/coap/endpoint.ts';
+import { CoapEndpoint } from '../../../src/coap/endpoint.ts';
+import type { CoapOut } from '../../../src/coap/out.ts';
 
 const peer = 7 as Peer;
 const now: Now = { instant: 1000 as Instant, wall: 1e12 as WallTime };
