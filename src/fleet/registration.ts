@@ -258,10 +258,7 @@ export function removalTime(rules: FleetRules, registration: Registration | unde
   return expires === undefined ? undefined : wallAfter(expires, rules.grace);
 }
 
-/**
- * The newest change of this record came with this very request: a retransmission, perhaps across a crash. Later than any
- * retransmission it is another request, which drew the same message ID and says the same, as updates do.
- */
+/** The newest change of this record came with this very request: a retransmission, perhaps across a crash. */
 export function repeatedExchange(record: DeviceRecord | undefined, contact: Contact): Repeated | undefined {
   const last = record?.lastExchange;
   if (record === undefined || last === undefined) return undefined;
@@ -269,14 +266,8 @@ export function repeatedExchange(record: DeviceRecord | undefined, contact: Cont
     last.association === contact.association &&
     last.messageId === contact.messageId &&
     last.digest === contact.digest &&
-    !isOver(record.registration, contact.wall) &&
     (contact.association !== undefined || comesFromRecordedAddress(record, contact));
   return same ? { kind: 'repeated', answer: last.answer, record } : undefined;
-}
-
-/** Whether a message of the registration's last exchange cannot come any more: its ID may be used again. */
-function isOver(registration: Registration | undefined, wall: WallTime): boolean {
-  return registration !== undefined && wall - registration.lastContact > exchangeLifetime;
 }
 
 /**
@@ -354,5 +345,3 @@ function ownerOf(principal: Principal) {
 export const defaultLifetime: Readonly<Record<Dialect, number>> = { lwm2m: 86_400, cbor: 86_400, rd: 90_000 };
 /** MAX_TRANSMIT_WAIT: an update that was under way when the lifetime ended still arrives. */
 export const defaultGrace: Milliseconds = seconds(93);
-/** EXCHANGE_LIFETIME (RFC 7252 §4.8.2). */
-const exchangeLifetime: Milliseconds = seconds(247);

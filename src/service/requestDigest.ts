@@ -1,7 +1,8 @@
 import type { Request } from '../coap/codec/message.ts';
 
 /**
- * 64 bits that tell a retransmission from another request that happens to have the same message ID. No cryptographic
+ * 64 bits that tell a retransmission from another request that happens to have the same message ID. The token is in it:
+ * hours later an update may draw the message ID of the one before and say the same, but not with the same token. No cryptographic
  * hash: only the peer itself could make two of its own requests collide, and would gain an answer that it had before.
  */
 export function requestDigest(request: Request): string {
@@ -12,6 +13,8 @@ export function requestDigest(request: Request): string {
     b = Math.imul(b ^ byte, 0x85ebca6b) ^ (a >>> 16);
   };
   mix(request.code);
+  for (let i = 0; i < request.token.length; i++) mix(request.token[i]!);
+  mix(request.token.length);
   for (const { number, value } of request.options.list) {
     mix(number & 0xff);
     mix(number >>> 8);
