@@ -22,6 +22,7 @@ import {
   decodeRecord,
   encodeEvent,
   encodeName,
+  type NameEntry,
   nameKey,
   versionOf,
 } from './lmdbForms.ts';
@@ -250,6 +251,17 @@ export class LmdbStore implements Store {
     setImmediate(() => this.#writeGroup());
   }
 
+  /**
+   * The answers that leave now bring the requests that the next group serves, and a commit costs much the same for one as
+   * for fifty: the group waits while it grows, a few milliseconds at most.
+   */
+  #hold(length: number, left: number): void {
+    setTimeout(() => {
+      if (this.#queue.length > length && left > 1) this.#hold(this.#queue.length, left - 1);
+      else this.#writeGroup();
+    }, 1);
+  }
+
   #writeGroup(): void {
     this.#scheduled = false;
     if (this.#closed || this.#busy || this.#queue.length === 0) return;
@@ -334,8 +346,7 @@ export class LmdbStore implements Store {
     this.#underWay = 0;
     if (this.#queue.length > 0) {
       this.#scheduled = true;
-      // A short hold: the answers that leave now bring the requests that the next group serves.
-      setTimeout(() => this.#writeGroup(), holdMilliseconds);
+      this.#hold(this.#queue.length, longestHold);
     }
     for (const [i, { settled }] of group.entries()) settled(results[i]!);
     const calm = [...this.#calm];
@@ -346,6 +357,7 @@ export class LmdbStore implements Store {
 
 class LmdbView implements View {
   restsOnPending = false;
+  #asked: { readonly key: string; readonly entry: NameEntry | undefined } | undefined;
   readonly #environment: Environment;
   readonly #keyring: Keyring;
   readonly #overlay: Overlay;
@@ -372,8 +384,7 @@ class LmdbView implements View {
       this.restsOnPending = true;
       return pending;
     }
-    const bytes = this.#environment.names.get(nameKey(name, sector));
-    return bytes === undefined ? undefined : decodeName(bytes).row;
+    return this.#name(name, sector)?.row;
   }
 
   credential(identity: Bytes): Credential | undefined {
@@ -413,8 +424,17 @@ class LmdbView implements View {
   }
 
   nameHasCredential(name: EndpointName, sector: Sector | undefined): boolean {
-    const bytes = this.#environment.names.get(nameKey(name, sector));
-    return bytes !== undefined && decodeName(bytes).identities.length > 0;
+    return (this.#name(name, sector)?.identities.length ?? 0) > 0;
+  }
+
+  /** A registration on plain CoAP asks twice about its name. */
+  #name(name: EndpointName, sector: Sector | undefined): NameEntry | undefined {
+    const key = `${sector ?? ''}\0${name}`;
+    if (this.#asked?.key !== key) {
+      const bytes = this.#environment.names.get(nameKey(name, sector));
+      this.#asked = { key, entry: bytes === undefined ? undefined : decodeName(bytes) };
+    }
+    return this.#asked.entry;
   }
 }
 
@@ -457,7 +477,8 @@ interface Pending {
 const noSessions: readonly PreparedSession[] = [];
 
 const rowBlockLength = 4096;
-const holdMilliseconds = 1;
+/** In milliseconds. */
+const longestHold = 4;
 /** In milliseconds: how late a change of another process is seen at most. */
 const snapshotAge = 5;
 const maxKeyLength = 128;
