@@ -1,3 +1,4 @@
+import type { Bytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
 import type { BlockSize } from './codec/block.ts';
@@ -12,8 +13,16 @@ export interface CoapOptions {
   readonly sequenceOf?: (peer: Peer) => number | undefined;
   readonly transmission?: TransmissionParameters;
   readonly limits?: Partial<CoapLimits>;
-  /** Whether a body may be held half received for this peer: not if nobody proved its address. By default it may. */
-  readonly mayHoldBody?: (peer: Peer) => boolean;
+  /** Whose word it is that a peer may have a body held half received; by default all may. */
+  readonly addresses?: AddressCheck;
+}
+
+/** Whether peers hear what is sent to their addresses: nobody else has something kept for it (RFC 9175 §2.4). */
+export interface AddressCheck {
+  /** `echo`: the Echo option of its request, which may prove it now. */
+  isProved(peer: Peer, echo: Bytes | undefined): boolean;
+  /** The Echo option that it has to send back; `undefined` if it cannot be proved. */
+  challenge(peer: Peer): Bytes | undefined;
 }
 
 export interface CoapLimits {

@@ -4,11 +4,21 @@ import { BodyAssembly, blockOf, sliceReply } from './blockwise.ts';
 import { encodeBlock } from './codec/block.ts';
 import { isFetching, isIdempotent, ResponseCode } from './codec/code.ts';
 import { encodeMessage, type Reply, type Request, reply } from './codec/message.ts';
-import { Block1, Block2, decodeOption, isCritical, knownOption, ProxyScheme, ProxyUri } from './codec/option.ts';
+import {
+  Block1,
+  Block2,
+  decodeOption,
+  Echo,
+  isCritical,
+  knownOption,
+  Options,
+  ProxyScheme,
+  ProxyUri,
+} from './codec/option.ts';
 import type { Exchange } from './exchange.ts';
 import type { CoapFault } from './fault.ts';
 import type { MessageLayer } from './messageLayer.ts';
-import type { CoapLimits, CoapOptions } from './options.ts';
+import type { AddressCheck, CoapLimits, CoapOptions } from './options.ts';
 import type { CoapOut } from './out.ts';
 import { maxTransmitWait, type TransmissionParameters } from './transmission.ts';
 
@@ -19,13 +29,13 @@ import { maxTransmitWait, type TransmissionParameters } from './transmission.ts'
 export class ServerRole {
   readonly #messages: MessageLayer;
   readonly #limits: CoapLimits;
-  readonly #mayHoldBody: (peer: Peer) => boolean;
+  readonly #addresses: AddressCheck | undefined;
   readonly #bodies: BodyAssembly;
 
   constructor(messages: MessageLayer, options: CoapOptions, limits: CoapLimits, transmission: TransmissionParameters) {
     this.#messages = messages;
     this.#limits = limits;
-    this.#mayHoldBody = options.mayHoldBody ?? (() => true);
+    this.#addresses = options.addresses;
     this.#bodies = new BodyAssembly(limits.maxBody, limits.maxBodies, maxTransmitWait(transmission), () => {
       messages.counters.bodiesDisplaced++;
     });
@@ -145,9 +155,11 @@ export class ServerRole {
     // What a block is answered with carries its own Block1, so the exchange must not add another.
     const unnamed = block1 === undefined ? exchange : { ...exchange, block1: undefined };
     if (block1 === undefined && request.payload.length <= this.#limits.maxBody) return out.request(exchange, request);
-    if (block1?.more === true && !this.#mayHoldBody(peer)) {
+    if (block1?.more === true && this.#addresses?.isProved(peer, request.options.get(Echo)) === false) {
       this.#messages.counters.bodiesRefused++;
-      return this.#refuse(now, unnamed, reply(ResponseCode.Unauthorized), 'body-unproved', out);
+      const echo = this.#addresses.challenge(peer);
+      const options = echo === undefined ? Options.empty : Options.empty.with(Echo, echo);
+      return this.#refuse(now, unnamed, reply(ResponseCode.Unauthorized, options), 'body-unproved', out);
     }
     const assembled =
       block1 === undefined ? this.#bodies.tooLarge() : this.#bodies.add(now.instant, peer, request, block1);

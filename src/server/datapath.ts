@@ -370,6 +370,18 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     return echo === undefined ? reply : { ...reply, options: reply.options.with(Echo, echo) };
   }
 
+  /** Of whom a body comes in blocks: associations had their cookie, the others send an Echo back. */
+  isProved(peer: Peer, echo: Bytes | undefined): boolean {
+    if (!isPlainPeer(peer)) return true;
+    if (echo !== undefined) this.#tryToProve(peer, echo);
+    return this.#parts.plain.isProved(peer, this.#now.instant);
+  }
+
+  /** The Echo for whoever sent the datagram that is at hand. */
+  challenge(): Bytes | undefined {
+    return this.#remote && this.#parts.proof?.echo(this.#now.instant, this.#remote);
+  }
+
   #tryToProve(peer: Peer, echo: Bytes): void {
     const { proof, plain } = this.#parts;
     const { instant } = this.#now;

@@ -105,8 +105,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const coap = new CoapEndpoint({
     random,
     sequenceOf: peer => (isPlainPeer(peer) ? undefined : dtls.writeSequence(peer)),
-    // On plain CoAP nobody proves an address; nobody but discovery is answered there either, unless the operator said so.
-    mayHoldBody: peer => !isPlainPeer(peer) || options.insecureCoap,
+    addresses: {
+      isProved: (peer, echo) => datapath.isProved(peer, echo),
+      challenge: () => datapath.challenge(),
+    },
   });
 
   let stopping = false;

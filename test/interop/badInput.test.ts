@@ -1,10 +1,19 @@
 import t from 'tap';
-import { concatBytes, fromHex, noBytes, utf8 } from '../../src/base/bytes.ts';
+import { type Bytes, concatBytes, fromHex, noBytes, utf8 } from '../../src/base/bytes.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { encodeBlock } from '../../src/coap/codec/block.ts';
 import { Method } from '../../src/coap/codec/code.ts';
 import type { Request } from '../../src/coap/codec/message.ts';
-import { Block1, ContentFormat, Options, ProxyUri, Size1, UriPath, UriQuery } from '../../src/coap/codec/option.ts';
+import {
+  Block1,
+  ContentFormat,
+  Echo,
+  Options,
+  ProxyUri,
+  Size1,
+  UriPath,
+  UriQuery,
+} from '../../src/coap/codec/option.ts';
 import { LoadFailure, UdpDevice } from '../../tools/load/udpDevice.ts';
 import { PlainClient, pause } from '../support/plainClient.ts';
 import { TestServer } from '../support/server.ts';
@@ -32,6 +41,12 @@ const table: readonly [what: string, sent: Partial<Request> | string, heard: str
     'critical-option',
   ],
   ['a request for somebody else', { options: Options.empty.with(ProxyUri, 'coap://x') }, '5.05', 'proxying'],
+  [
+    'a body in blocks from an address that nobody proved',
+    { options: block(0, true), payload: new Uint8Array(16) },
+    '4.01',
+    'body-unproved',
+  ],
   [
     'a body announced too long',
     { options: block(0, true).with(Size1, 5000), payload: new Uint8Array(16) },
@@ -82,6 +97,7 @@ t.test('bad input is answered with a code and no text, counted once, and told in
   t.teardown(() => server.remove());
   const client = await PlainClient.open(t, server.coap);
   const expected = new Map<string, number>();
+  let echo: Bytes | undefined;
   for (const [what, sent, heard, reason] of table) {
     const lines = server.log.length;
     expected.set(reason, (expected.get(reason) ?? 0) + 1);
@@ -91,9 +107,11 @@ t.test('bad input is answered with a code and no text, counted once, and told in
       messageId = bytes.length < 4 ? 0 : (bytes[2]! << 8) | bytes[3]!;
       client.send(bytes);
     } else {
-      messageId = client.request(sent);
+      messageId = client.request(echo === undefined ? sent : { ...sent, options: sent.options!.with(Echo, echo) });
     }
     if (heard !== undefined) t.equal(await client.answer(messageId), heard, what);
+    const answer = client.received.at(-1);
+    if (answer?.kind === 'response') echo ??= answer.options.get(Echo)?.slice();
     for (let waited = 0; server.log.length === lines && waited < 200; waited++) await pause(10);
     // The log takes twenty such lines a second.
     await pause(60);

@@ -2,10 +2,11 @@ import { execFile } from 'node:child_process';
 import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import t from 'tap';
-import { textOf, utf8 } from '../../src/base/bytes.ts';
+import { type Bytes, textOf, utf8 } from '../../src/base/bytes.ts';
+import { encodeBlock } from '../../src/coap/codec/block.ts';
 import { codeText, Method, ResponseCode } from '../../src/coap/codec/code.ts';
 import { encodeMessage, type Message, type Response } from '../../src/coap/codec/message.ts';
-import { ContentFormat, Echo, Observe, Options, UriPath, UriQuery } from '../../src/coap/codec/option.ts';
+import { Block1, ContentFormat, Echo, Observe, Options, UriPath, UriQuery } from '../../src/coap/codec/option.ts';
 import { PlainClient, pause } from '../support/plainClient.ts';
 import { TestServer } from '../support/server.ts';
 
@@ -81,6 +82,32 @@ t.test('an address that nobody proved is sent an Echo, and no more than the limi
     '2.05',
     'a short answer needs no proof',
   );
+});
+
+t.test('a registration in blocks from an address that nobody proved leaves nothing behind before its Echo', async t => {
+  const server = await TestServer.start('--insecure-coap');
+  t.teardown(() => server.remove());
+  const device = await PlainClient.open(t, server.coap);
+  const links = utf8('</3/0>,</3303/0>,</3304/0>,</3305/0>');
+  const send = async (number: number, more: boolean, echo?: Bytes) => {
+    const block = encodeBlock({ number, more, size: 16 });
+    const options = uri('/rd?ep=blocks&lwm2m=1.1').with(ContentFormat, 40).with(Block1, block);
+    const payload = links.subarray(16 * number, 16 * number + 16);
+    const messageId = device.request({
+      code: Method.POST,
+      options: echo === undefined ? options : options.with(Echo, echo),
+      payload,
+    });
+    const message = await next(device, ({ messageId: id, kind }) => kind === 'response' && id === messageId);
+    if (message?.kind !== 'response') throw new Error('no answer');
+    return message;
+  };
+  const refused = await send(0, true);
+  t.equal(codeText(refused.code), '4.01');
+  t.equal(codeText((await send(1, true)).code), '4.01', 'nor does a later block help');
+  t.equal(codeText((await send(0, true, refused.options.get(Echo)!.slice())).code), '2.31');
+  t.equal(codeText((await send(1, true)).code), '2.31');
+  t.equal(codeText((await send(2, false)).code), '2.01');
 });
 
 t.test('a device registers simply: proved by Echo, asked for its links, answered apart', async t => {

@@ -1,11 +1,11 @@
 import t from 'tap';
-import { utf8 } from '../../src/base/bytes.ts';
+import { type Bytes, toHex, utf8 } from '../../src/base/bytes.ts';
 import type { Peer } from '../../src/base/peer.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { type BlockSize, decodeBlock, encodeBlock } from '../../src/coap/codec/block.ts';
 import { codeText, Method, ResponseCode } from '../../src/coap/codec/code.ts';
 import { type Message, type Request, type Response, reply } from '../../src/coap/codec/message.ts';
-import { Block1, Block2, ETag, Options, RequestTag, Size1, Size2 } from '../../src/coap/codec/option.ts';
+import { Block1, Block2, Echo, ETag, Options, RequestTag, Size1, Size2 } from '../../src/coap/codec/option.ts';
 import { CoapPair, path, post } from '../support/coapPair.ts';
 
 const small = { limits: { blockSize: 64 } } as const;
@@ -213,14 +213,33 @@ t.test('bodies that are never finished make room for others, and go with time or
   t.equal(pair.server.endpoint.sizes().bodies, 0);
 });
 
-t.test('for an address that nobody proved no body is held', async t => {
-  const pair = new CoapPair({ server: { mayHoldBody: peer => peer !== 9 } });
-  pair.server.hear(request(path('rd').with(Block1, value(0, true, 16)), body(16)), 9 as Peer);
+t.test('for an address that nobody proved no body is held: it is asked for an Echo, and taken with it', async t => {
+  const token = utf8('hear me');
+  const proved = new Set<Peer>();
+  const addresses = {
+    isProved: (peer: Peer, echo: Bytes | undefined) => {
+      if (echo !== undefined && toHex(echo) === toHex(token)) proved.add(peer);
+      return proved.has(peer);
+    },
+    challenge: () => token,
+  };
+  const pair = new CoapPair({ server: { addresses } });
+  const first = path('rd').with(Block1, value(0, true, 16));
+  pair.server.hear(request(first, body(16)), 9 as Peer);
   t.same(codes(pair.server.sent), ['4.01']);
+  t.same(blocks(pair.server.sent, Block1), [], 'no block of it was taken');
   t.equal(pair.server.endpoint.sizes().bodies, 0);
   t.same(pair.server.faults, ['body-unproved']);
+  pair.server.hear(request(first.with(Echo, utf8('guessed')), body(16)), 9 as Peer);
+  t.equal(pair.server.endpoint.sizes().bodies, 0);
   pair.server.hear(request(path('rd').with(Block1, value(0, false, 16)), body(16)), 9 as Peer);
   t.equal(pair.server.requests.length, 1, 'a body of one block needs no holding');
+
+  pair.server.hear(request(first.with(Echo, token), body(16)), 9 as Peer);
+  t.equal(codes(pair.server.sent).at(-1), '2.31');
+  pair.server.hear(request(path('rd').with(Block1, value(1, false, 16)), 'x'), 9 as Peer);
+  t.equal(pair.server.requests.length, 2, 'once is enough for all its blocks');
+  t.equal(pair.server.requests.at(-1)!.payload.length, 17);
 });
 
 t.test('an answer is cut to what was asked for, and a block beyond its end is 4.00', async t => {
