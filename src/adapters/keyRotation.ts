@@ -1,9 +1,10 @@
+import type { CredentialId } from '../fleet/names.ts';
 import type { DataDirectory } from './dataDirectory.ts';
 import { DirectoryLock } from './directoryLock.ts';
 import type { Keyring } from './keyring.ts';
 import { type Environment, transact, writeMeta } from './lmdbEnvironment.ts';
 import { decodeCredential, encodeCredential } from './lmdbForms.ts';
-import { resealSession } from './lmdbSessions.ts';
+import { removeSession, resealSession } from './lmdbSessions.ts';
 import { keyFromEnvironment, putNextKeyInPlace, writeNextKey } from './masterKey.ts';
 import { OperatorError } from './operatorError.ts';
 
@@ -57,7 +58,7 @@ function reseal(environment: Environment, from: Keyring, to: Keyring): RotationR
   const owners = Array.from(environment.sessions.getKeys());
   for (const credential of owners) {
     const resealed = resealSession(environment.sessions.get(credential)!, from, to);
-    if (resealed === undefined) void environment.sessions.remove(credential);
+    if (resealed === undefined) removeSession(environment, credential as CredentialId);
     else {
       void environment.sessions.put(credential, resealed);
       sessions++;

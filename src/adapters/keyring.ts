@@ -38,9 +38,12 @@ export class Keyring {
 
   /** As lasting as registration ids: a session that outlives a rotation keeps its connection ID. */
   get connectionIds(): Bytes {
-    return new Uint8Array(
-      hkdfSync('sha256', this.#keys.registrationIds, new Uint8Array(0), 'connection ids', keyLength),
-    );
+    return this.#derive('connection ids');
+  }
+
+  /** Of their own, so that nothing shows which session id belongs to which connection ID. */
+  get sessionIds(): Bytes {
+    return this.#derive('session ids');
   }
 
   get fakeKeys(): Bytes {
@@ -55,6 +58,10 @@ export class Keyring {
   /** `undefined` if it was sealed by another keyring, or was changed. */
   open(sealed: Bytes, context: Bytes): Bytes | undefined {
     return openWith(this.#keys.sealing, sealed, context);
+  }
+
+  #derive(purpose: string): Bytes {
+    return new Uint8Array(hkdfSync('sha256', this.#keys.registrationIds, new Uint8Array(0), purpose, keyLength));
   }
 
   static #wrap(master: Bytes, keys: Keys): Keyring {

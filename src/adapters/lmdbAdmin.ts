@@ -23,6 +23,7 @@ import {
   versionOf,
 } from './lmdbForms.ts';
 import { mayModel, putRecord, readObservations, writeModel } from './lmdbModel.ts';
+import { removeSession } from './lmdbSessions.ts';
 import { takeRows } from './lmdbStore.ts';
 import { TermWrites } from './lmdbTerms.ts';
 import { OperatorError } from './operatorError.ts';
@@ -94,7 +95,7 @@ export class Administration {
         const after = { ...credential, revokedAt: wall };
         void environment.credentials.put(candidate, encodeCredential(after));
         // A server that starts later finds no session of it; one that runs learns of it from the event.
-        void environment.sessions.remove(after.id);
+        removeSession(environment, after.id);
         void environment.events.put(++sequence, encodeEvent(eventOf('credential-revoked', wall, after)));
         revoked++;
       }

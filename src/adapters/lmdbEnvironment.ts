@@ -23,6 +23,7 @@ export interface Environment {
   readonly values: Database<Bytes, Bytes>;
   readonly profiles: Database<Bytes, string>;
   readonly terms: Database<Bytes, Bytes>;
+  readonly origins: Database<Bytes, number>;
 }
 
 /** What the `meta` database holds, by key. */
@@ -74,6 +75,7 @@ export async function openEnvironment(directory: string, create: boolean): Promi
     values: root.openDB('values', { encoding: 'binary', keyEncoding: 'binary' }),
     profiles: root.openDB('profiles', { encoding: 'binary' }),
     terms: root.openDB('terms', { encoding: 'binary', keyEncoding: 'binary' }),
+    origins: root.openDB('origins', { encoding: 'binary' }),
   };
   await chmod(join(directory, 'data.mdb'), 0o600);
   // A reader that was killed leaves a slot behind, and pages that nobody can use again.

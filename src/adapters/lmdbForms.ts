@@ -26,6 +26,7 @@ import type { Dialect } from '../lwm2m/registrationRequest.ts';
  * | `commands` | row, 32 bits; id, 48 bits | CBOR, see `lmdbModelForms` |
  * | `values` | row, 32 bits; path | CBOR, see `lmdbModelForms` |
  * | `profiles` | name | CBOR: its text, and where it came from |
+ * | `origins` | association | credential id, 32 bits: whose session can be resumed by it |
  */
 export const storeForm = 2;
 

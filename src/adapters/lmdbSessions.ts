@@ -1,6 +1,7 @@
 import type { Bytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import { Reader } from '../base/reader.ts';
+import type { WallTime } from '../base/time.ts';
 import { Writer } from '../base/writer.ts';
 import type { CredentialId } from '../fleet/names.ts';
 import type { SessionChange, SessionHead, SessionRow } from '../fleet/session.ts';
@@ -10,10 +11,11 @@ import { decodeCredential } from './lmdbForms.ts';
 
 /**
  * Sessions in LMDB, by credential: an opened one replaces the one before it, which is the point. A raised mark is
- * written over the old one in place, so that the secret is sealed once for a session and never again.
+ * written over the old one in place, so that the secret is sealed once for a session and never again. One that ended
+ * stays, marked as such, if it may be resumed; `origins` finds it by the association that its secret stems from.
  *
  * ```
- *  form 1 | peer 6 | write mark 6 | read mark 6 | identity <1> | sealed secret <2> | state
+ *  form 1 | peer 6 | write mark 6 | read mark 6 | ended 1 | origin 6 | until 6 | identity <1> | sealed secret <2> | state
  * ```
  */
 
@@ -32,15 +34,25 @@ export function maySession({ credentials }: Environment, { change }: PreparedSes
 }
 
 /** Inside a transaction. What is about a session that is gone changes nothing. */
-export function writeSession({ sessions }: Environment, { change, value }: PreparedSession): void {
+export function writeSession(environment: Environment, { change, value }: PreparedSession): void {
+  const { sessions, origins } = environment;
   if (change.kind === 'opened') {
-    void sessions.put(change.session.credential, value!);
+    const { credential, resumable } = change.session;
+    const before = sessions.get(credential);
+    const replaced = before && originOf(before);
+    if (replaced !== resumable?.origin) {
+      if (replaced !== undefined) void origins.remove(replaced);
+      if (resumable !== undefined) void origins.put(resumable.origin, new Writer(4).u32(credential).finish());
+    }
+    void sessions.put(credential, value!);
     return;
   }
   const present = sessions.get(change.credential);
   if (present === undefined) return;
   if (change.kind === 'ended') {
-    if (peerOf(present) <= change.peer) void sessions.remove(change.credential);
+    if (peerOf(present) > change.peer) return;
+    if (change.forget || originOf(present) === undefined) removeSession(environment, change.credential);
+    else void sessions.put(change.credential, encodeFields({ ...decodeFields(present), ended: true }));
     return;
   }
   if (peerOf(present) !== change.peer) return;
@@ -52,39 +64,72 @@ export function writeSession({ sessions }: Environment, { change, value }: Prepa
   void sessions.put(change.credential, encodeFields(next));
 }
 
-/** All sessions that the keyring can open. */
+/** Inside a transaction: nothing goes on with it, and nothing resumes it. */
+export function removeSession({ sessions, origins }: Environment, credential: CredentialId): void {
+  const present = sessions.get(credential);
+  if (present === undefined) return;
+  const origin = originOf(present);
+  if (origin !== undefined) void origins.remove(origin);
+  void sessions.remove(credential);
+}
+
+/** Inside a transaction: what ended and may not be resumed any more goes, and what an older version wrote. */
+export function sweepSessions(environment: Environment, now: WallTime): void {
+  const over: CredentialId[] = [];
+  for (const { key, value } of environment.sessions.getRange()) {
+    const isOver = value[0] !== form || (hasEnded(value) && new Reader(value, untilAt).u48() <= now);
+    if (isOver) over.push(key as CredentialId);
+  }
+  for (const credential of over) removeSession(environment, credential);
+}
+
+/** All of them, and whatever could be resumed. */
+export async function dropSessions({ sessions, origins }: Environment): Promise<void> {
+  await sessions.clearAsync();
+  await origins.clearAsync();
+}
+
+/** All sessions that did not end and that the keyring can open. */
 export function* readSessions({ sessions }: Environment, keyring: Keyring): Iterable<SessionRow> {
   for (const { key, value } of sessions.getRange({ snapshot: true })) {
-    const row = open(key as CredentialId, value, keyring);
+    const row = hasEnded(value) ? undefined : open(key as CredentialId, value, keyring);
     if (row !== undefined) yield row;
   }
 }
 
+/** The session of a credential, unless it ended. */
 export function readSession(
   { sessions }: Environment,
   keyring: Keyring,
   credential: CredentialId,
 ): SessionRow | undefined {
   const value = sessions.get(credential);
-  return value && open(credential, value, keyring);
+  return value === undefined || hasEnded(value) ? undefined : open(credential, value, keyring);
 }
 
-/** Nothing is unsealed, and the views are valid until the next one. */
+/** Of all that did not end. Nothing is unsealed, and the views are valid until the next one. */
 export function* readSessionHeads({ sessions }: Environment): Iterable<SessionHead> {
   for (const { key, value } of sessions.getRange({ snapshot: true })) {
+    if (hasEnded(value)) continue;
     const reader = new Reader(value, 1);
     const peer = reader.u48() as Peer;
-    reader.take(12);
+    reader.take(identityAt - endOfPeer);
     reader.vector8();
     reader.vector16();
     yield { peer, credential: key as CredentialId, state: reader.rest() };
   }
 }
 
-function open(credential: CredentialId, value: Bytes, keyring: Keyring): SessionRow | undefined {
-  const { peer, writeMark, readMark, identity, sealed, state } = decodeFields(value);
-  const secret = keyring.open(sealed, contextOf(peer, identity));
-  return secret && { peer, credential, identity, secret, state, writeMark, readMark };
+/** The session whose secret stems from this association, ended or not. */
+export function resumableSession(
+  { sessions, origins }: Environment,
+  keyring: Keyring,
+  origin: Peer,
+): SessionRow | undefined {
+  const owner = origins.get(origin);
+  const credential = owner && (new Reader(owner).u32() as CredentialId);
+  const value = credential && sessions.get(credential);
+  return value === undefined || originOf(value) !== origin ? undefined : open(credential!, value, keyring);
 }
 
 /** The same session sealed by another keyring; `undefined` if the old one cannot open it. */
@@ -95,25 +140,41 @@ export function resealSession(bytes: Bytes, from: Keyring, to: Keyring): Bytes |
   return secret && encodeFields({ ...fields, sealed: to.seal(secret, context) });
 }
 
-function encode({ peer, identity, secret, state, writeMark, readMark }: SessionRow, keyring: Keyring): Bytes {
-  const sealed = keyring.seal(secret, contextOf(peer, identity));
-  return encodeFields({ peer, identity, sealed, state, writeMark, readMark });
+function open(credential: CredentialId, value: Bytes, keyring: Keyring): SessionRow | undefined {
+  const { peer, identity, sealed, state, writeMark, readMark, resumable } = decodeFields(value);
+  const secret = keyring.open(sealed, contextOf(peer, identity));
+  return secret && { peer, credential, identity, secret, state, writeMark, readMark, resumable };
 }
 
-function encodeFields({ peer, writeMark, readMark, identity, sealed, state }: Fields): Bytes {
-  const writer = new Writer(24 + identity.length + sealed.length + state.length);
-  writer.u8(form).u48(peer).u48(writeMark).u48(readMark).vector8(identity).vector16(sealed).put(state);
-  return writer.finish();
+function encode({ secret, ...session }: SessionRow, keyring: Keyring): Bytes {
+  const sealed = keyring.seal(secret, contextOf(session.peer, session.identity));
+  return encodeFields({ ...session, sealed, ended: false });
+}
+
+function encodeFields({ peer, ended, writeMark, readMark, resumable, identity, sealed, state }: Fields): Bytes {
+  const writer = new Writer(40 + identity.length + sealed.length + state.length);
+  writer.u8(form).u48(peer).u48(writeMark).u48(readMark);
+  writer.u8(ended ? 1 : 0);
+  writer.u48(resumable?.origin ?? 0).u48(resumable?.until ?? 0);
+  return writer.vector8(identity).vector16(sealed).put(state).finish();
 }
 
 function decodeFields(bytes: Bytes): Fields {
   const reader = new Reader(bytes);
   const found = reader.u8();
   if (found !== form) throw new Error(`a session in form ${found}, which this version does not know`);
+  const peer = reader.u48() as Peer;
+  const writeMark = reader.u48();
+  const readMark = reader.u48();
+  const ended = reader.u8() === 1;
+  const origin = reader.u48() as Peer;
+  const until = reader.u48() as WallTime;
   return {
-    peer: reader.u48() as Peer,
-    writeMark: reader.u48(),
-    readMark: reader.u48(),
+    peer,
+    ended,
+    writeMark,
+    readMark,
+    resumable: origin === 0 ? undefined : { origin, until },
     identity: reader.vector8().slice(),
     sealed: reader.vector16().slice(),
     state: reader.rest().slice(),
@@ -122,6 +183,15 @@ function decodeFields(bytes: Bytes): Fields {
 
 function peerOf(bytes: Bytes): number {
   return new Reader(bytes, 1).u48();
+}
+
+function hasEnded(bytes: Bytes): boolean {
+  return bytes[endedAt] === 1;
+}
+
+/** Associations are counted from 1. */
+function originOf(bytes: Bytes): number | undefined {
+  return new Reader(bytes, endedAt + 1).u48() || undefined;
 }
 
 /** A sealed secret opens in its own place only. */
@@ -134,13 +204,14 @@ export interface PreparedSession {
   readonly value: Bytes | undefined;
 }
 
-interface Fields {
-  readonly peer: Peer;
-  readonly writeMark: number;
-  readonly readMark: number;
-  readonly identity: Bytes;
+interface Fields extends Omit<SessionRow, 'credential' | 'secret'> {
+  readonly ended: boolean;
   readonly sealed: Bytes;
-  readonly state: Bytes;
 }
 
-const form = 1;
+const form = 2;
+// Where things stand that are looked at without reading the rest.
+const endOfPeer = 7;
+const endedAt = endOfPeer + 12;
+const untilAt = endedAt + 7;
+const identityAt = untilAt + 6;

@@ -46,6 +46,8 @@ import {
   readSession,
   readSessionHeads,
   readSessions,
+  resumableSession,
+  sweepSessions,
   writeSession,
 } from './lmdbSessions.ts';
 import { findDevices, TermWrites } from './lmdbTerms.ts';
@@ -213,6 +215,7 @@ export class LmdbStore implements Store {
       void writeMeta(this.#environment, 'outages', outages);
       void writeMeta(this.#environment, 'alive', now);
       void writeMeta(this.#environment, 'nextPeer', firstPeer + peersAhead);
+      sweepSessions(this.#environment, now);
     });
     return { outages, firstPeer };
   }
@@ -421,6 +424,10 @@ class LmdbView implements View {
 
   valueCount(row: Row): number {
     return countValues(this.#environment, row);
+  }
+
+  resumable(origin: Peer): SessionRow | undefined {
+    return resumableSession(this.#environment, this.#keyring, origin);
   }
 
   nameHasCredential(name: EndpointName, sector: Sector | undefined): boolean {

@@ -1,7 +1,7 @@
 import { type Bytes, concatBytes } from '../base/bytes.ts';
 import type { AssociationOut } from './associationOut.ts';
 import { encodeHandshake, HandshakeType } from './codec/handshake.ts';
-import { ContentType, dtls12, encodePlainRecord, maxSequence } from './codec/record.ts';
+import { ContentType, changeCipherSpec, dtls12, encodePlainRecord, maxSequence } from './codec/record.ts';
 import type { DtlsCounters } from './counters.ts';
 import type { Moves } from './moves.ts';
 import { sealRecord } from './protection.ts';
@@ -46,13 +46,14 @@ export class AssociationSender {
     return true;
   }
 
-  /** ChangeCipherSpec, then Finished, each in a record of its own with a new sequence number (flight 6). */
+  /** ChangeCipherSpec, then Finished, each in a record of its own with a new sequence number (flight 6); if it is ours. */
   sendLastFlight(row: SessionRow, out: AssociationOut): void {
     const sessions = this.#sessions;
-    const { verifyData, messageSequence } = sessions.finished(row);
+    const said = sessions.finished(row);
+    if (said === undefined) return;
     const plainSequence = sessions.takePlainSequence(row);
     const change = encodePlainRecord(ContentType.changeCipherSpec, dtls12, plainSequence, changeCipherSpec);
-    const finished = encodeHandshake(HandshakeType.finished, messageSequence, verifyData);
+    const finished = encodeHandshake(HandshakeType.finished, said.messageSequence, said.verifyData);
     const sealed = this.#seal(row, ContentType.handshake, finished, out);
     if (sealed !== undefined) this.#transmit(row, concatBytes(change, sealed), out);
   }
@@ -110,7 +111,6 @@ export interface SenderLimits {
   readonly writeMarkStep: number;
 }
 
-const changeCipherSpec: Bytes = Uint8Array.of(1);
 /** There is no renegotiation, so this is the only epoch with keys. */
 const epoch = 1;
 /** A margin below 2^48: repeated last flights take numbers too. */

@@ -10,11 +10,12 @@ import { decodeFragments, HandshakeType } from './codec/handshake.ts';
 import { ContentType, type DtlsRecord, recordLength } from './codec/record.ts';
 import { decodePathMessage, encodePathMessage, PathMessage, pathCookieLength } from './codec/returnRoutability.ts';
 import type { DtlsCounters } from './counters.ts';
+import { EarlyData } from './earlyData.ts';
+import type { Established } from './established.ts';
 import type { CloseReason } from './fault.ts';
 import { Moves } from './moves.ts';
 import { openRecord } from './protection.ts';
 import type { Owner } from './psk.ts';
-import type { Established } from './serverHandshake.ts';
 import { type SessionState, sessionState } from './sessionState.ts';
 import { type SessionRow, SessionTable } from './sessionTable.ts';
 
@@ -29,6 +30,7 @@ export class Associations {
   readonly #sender: AssociationSender;
 
   readonly #moves: Moves;
+  readonly #early = new EarlyData();
   readonly #random: RandomSource;
 
   constructor(limits: AssociationLimits, random: RandomSource, counters: DtlsCounters) {
@@ -107,12 +109,13 @@ export class Associations {
     this.#endIfExhausted(row, out);
   }
 
-  /** The session is durable: its last flight may leave, and its traffic flow. */
+  /** The session is durable: its last flight may leave, and its traffic flow, with what came too early. */
   confirm(peer: Peer, out: AssociationOut): void {
     const row = this.#sessions.byPeer(peer);
     if (row === undefined || this.#sessions.isConfirmed(row)) return;
     this.#sessions.confirm(row);
     this.#sender.sendLastFlight(row, out);
+    for (const { plaintext, sequence } of this.#early.take(row)) out.deliver(peer, plaintext, sequence);
   }
 
   send(peer: Peer, plaintext: Bytes, out: AssociationOut): void {
@@ -260,9 +263,11 @@ export class Associations {
   }
 
   #receiveData(row: SessionRow, plaintext: Bytes, sequence: number, out: AssociationOut): void {
-    // Before our Finished left the client knows no session: what it sends all the same is not for us to keep.
-    if (!this.#sessions.isConfirmed(row)) this.#counters.unexpected++;
-    else if (plaintext.length > 0) out.deliver(this.#sessions.peer(row), plaintext, sequence);
+    if (plaintext.length === 0) return;
+    if (this.#sessions.isConfirmed(row)) return out.deliver(this.#sessions.peer(row), plaintext, sequence);
+    // Before our Finished left, a client that made a full handshake knows no session: it can have nothing to say.
+    const resumed = this.#sessions.finished(row) === undefined;
+    if (!resumed || !this.#early.hold(row, plaintext, sequence)) this.#counters.unexpected++;
   }
 
   #receiveAlert(row: SessionRow, plaintext: Bytes, out: AssociationOut): void {
@@ -335,6 +340,7 @@ export class Associations {
     const peer = this.#sessions.peer(row);
     const owner = this.#sessions.owner(row);
     this.#sender.forget(row);
+    this.#early.take(row);
     this.#moves.end(row);
     this.#sessions.remove(row);
     out.closed(peer, owner, reason);
@@ -354,10 +360,11 @@ export interface AssociationLimits extends SenderLimits {
 
 /**
  * After how many records that do not open a session ends. Far beyond what a stranger can send by chance, and below what
- * it would take to forge one: 2^23 for CCM, 2^36 for GCM (RFC 9147 §4.5.3), of which a counter of ours has 32 bits.
+ * it would take to forge one: 2^23 for CCM, 2^36 for GCM (RFC 9147 §4.5.3), more for an HMAC of 256 bits; a counter of
+ * ours has 32 bits.
  */
 function integrityLimit({ cipher }: CipherSuite): number {
-  return cipher.endsWith('gcm') ? 2 ** 32 - 1 : 2 ** 23;
+  return cipher.endsWith('ccm') ? 2 ** 23 : 2 ** 32 - 1;
 }
 
 /** As long as a client retransmits. */

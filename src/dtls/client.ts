@@ -1,15 +1,19 @@
-import { type Bytes, noBytes, sameBytes } from '../base/bytes.ts';
+import { type Bytes, concatBytes, noBytes, sameBytes } from '../base/bytes.ts';
 import type { RandomSource } from '../base/random.ts';
 import { after, type Instant, type Milliseconds, type Now, seconds } from '../base/time.ts';
 import { assertNever } from '../base/unreachable.ts';
-import { type ClientFault, ClientHandshake, type ClientStep } from './clientHandshake.ts';
+import { type ClientFault, ClientHandshake, type ClientSession, type ClientStep } from './clientHandshake.ts';
 import { AlertDescription, alertName, decodeAlert, encodeAlert } from './codec/alert.ts';
-import { type CipherSuite, cipherSuites } from './codec/cipherSuite.ts';
-import { decodeFragments } from './codec/handshake.ts';
+import { type CipherSuite, pskSuites } from './codec/cipherSuite.ts';
+import { decodeFragments, HandshakeType } from './codec/handshake.ts';
+import type { NamedGroup } from './codec/namedGroup.ts';
 import {
   ContentType,
+  changeCipherSpec,
   type DtlsRecord,
   decodeRecord,
+  dtls12,
+  encodePlainRecord,
   maxPlaintextLength,
   maxSequence,
   recordLength,
@@ -22,13 +26,15 @@ import { isNew, mark, newReplayWindow, type ReplayWindow } from './replayWindow.
 
 /**
  * A device's side of DTLS 1.2 with a pre-shared key: one association with one server. `connect` begins a handshake, and
- * another one if there was one before; after `out.connected` it sends and delivers. Sans-I/O like the rest.
+ * another one if there was one before; after `out.connected` it sends and delivers. What a session left behind is used
+ * once to resume it: a handshake that fails with it is followed by a full one. Sans-I/O like the rest.
  */
 export class DtlsClient {
   readonly #options: ClientOptions;
   readonly #suites: readonly CipherSuite[];
   #handshake: ClientHandshake | undefined;
   #established: EstablishedClient | undefined;
+  #session: ClientSession | undefined;
   /** When to send the flight again if nothing has come back. Doubles each time, to 60 s (RFC 6347 §4.2.4.1). */
   #retransmitAt: Instant | undefined;
   #timeout: Milliseconds = 0;
@@ -36,7 +42,13 @@ export class DtlsClient {
 
   constructor(options: ClientOptions) {
     this.#options = options;
-    this.#suites = options.suites ?? cipherSuites;
+    this.#suites = options.suites ?? pskSuites;
+    this.#session = options.session;
+  }
+
+  /** What the next `connect` will try to resume. It is worth keeping over a restart of the device, and secret. */
+  get session(): ClientSession | undefined {
+    return this.#session;
   }
 
   get isConnected(): boolean {
@@ -45,7 +57,10 @@ export class DtlsClient {
 
   connect(now: Now, out: ClientOut): void {
     this.#established = undefined;
-    this.#handshake = new ClientHandshake({ returnRoutability: true, ...this.#options, suites: this.#suites });
+    const session = this.#options.resumption === false ? undefined : this.#session;
+    const resume = session && this.#suites.includes(session.suite) ? session : undefined;
+    this.#session = undefined;
+    this.#handshake = new ClientHandshake({ returnRoutability: true, ...this.#options, suites: this.#suites, resume });
     this.#giveUpAt = after(now.instant, this.#options.giveUpAfter ?? defaultGiveUp);
     this.#apply(now, this.#handshake.start(), out);
   }
@@ -114,8 +129,11 @@ export class DtlsClient {
         const window = newReplayWindow();
         mark(window, step.readSequence);
         this.#end();
-        const { suite, keys, cids, writeSequence } = step;
-        this.#established = { suite, keys, cids, writeSequence, window };
+        const { suite, keys, cids, writeSequence, plainSequence, lastFlight } = step;
+        const established = { suite, keys, cids, writeSequence, plainSequence, lastFlight, window };
+        this.#established = established;
+        this.#session = step.session;
+        this.#sendLastFlight(established, out);
         return out.connected(step.suite);
       }
       default:
@@ -131,14 +149,30 @@ export class DtlsClient {
     const { type, plaintext } = opened;
     if (type === ContentType.applicationData) return out.deliver(plaintext);
     if (type === ContentType.returnRoutabilityCheck) return this.#answerChallenge(session, plaintext, out);
+    // The server sends its Finished again: ours was lost (RFC 6347 §4.2.4).
+    if (type === ContentType.handshake && plaintext[0] === HandshakeType.finished) {
+      return this.#sendLastFlight(session, out);
+    }
     if (type !== ContentType.alert) return;
     const alert = decodeAlert(plaintext);
     if (alert === undefined) return;
     if (alert.level === 'warning' && alert.description !== AlertDescription.closeNotify) return;
+    // After a fatal alert a session must not be resumed (RFC 5246 §7.2.2).
+    if (alert.level === 'fatal') this.#session = undefined;
     // Answered in kind (RFC 5246 §7.2.1).
     if (alert.description === AlertDescription.closeNotify) this.close(out);
     this.#end();
     out.closed(alert.description === AlertDescription.closeNotify ? 'close-notify' : 'alert');
+  }
+
+  /** ChangeCipherSpec and Finished, each in a record with a new number; nothing if the last flight was the server's. */
+  #sendLastFlight(session: EstablishedClient, out: ClientOut): void {
+    const { suite, keys, cids, lastFlight } = session;
+    if (lastFlight === undefined || session.writeSequence > maxSequence) return;
+    const change = encodePlainRecord(ContentType.changeCipherSpec, dtls12, session.plainSequence++, changeCipherSpec);
+    const sequence = session.writeSequence++;
+    const finished = sealRecord(suite, keys.client, ContentType.handshake, 1, sequence, lastFlight, cids?.server);
+    out.transmit(concatBytes(change, finished));
   }
 
   /** At once, and once (RFC 9853 §5.4). */
@@ -189,7 +223,14 @@ export interface ClientOptions {
   readonly identity: Bytes;
   readonly key: Bytes;
   readonly random: RandomSource;
+  /** What to offer, most wanted first; by default the suites of plain PSK. */
   readonly suites?: readonly CipherSuite[];
+  /** For suites with an ephemeral exchange, most wanted first; by default all that we know. */
+  readonly groups?: readonly NamedGroup[] | undefined;
+  /** A session to resume on the first `connect`. */
+  readonly session?: ClientSession | undefined;
+  /** `false`: each handshake is a full one. */
+  readonly resumption?: boolean | undefined;
   /** What the server is to put into its records to us; empty if it need not; `undefined` to do without (RFC 9146). */
   readonly cid?: Bytes | undefined;
   /** Whether to offer the return routability check (RFC 9853); by default with a `cid`. */
@@ -203,6 +244,8 @@ interface EstablishedClient {
   readonly keys: SessionKeys;
   readonly cids: NegotiatedCids | undefined;
   writeSequence: number;
+  plainSequence: number;
+  readonly lastFlight: Bytes | undefined;
   readonly window: ReplayWindow;
 }
 

@@ -7,11 +7,21 @@ import { encodeClientKeyExchange } from './codec/clientKeyExchange.ts';
 import { decodeConnectionId, type Extensions, ExtensionType, encodeConnectionId } from './codec/extension.ts';
 import { encodeHandshake, type Fragment, HandshakeType } from './codec/handshake.ts';
 import { decodeHelloVerifyRequest } from './codec/helloVerifyRequest.ts';
-import { ContentType, type DtlsRecord, dtls10, dtls12, encodePlainRecord } from './codec/record.ts';
+import {
+  decodePointFormats,
+  encodeGroups,
+  type NamedGroup,
+  namedGroup,
+  namedGroups,
+  uncompressed,
+  uncompressedOnly,
+} from './codec/namedGroup.ts';
+import { ContentType, changeCipherSpec, type DtlsRecord, dtls10, dtls12, encodePlainRecord } from './codec/record.ts';
 import { decodeServerHello } from './codec/serverHello.ts';
-import { decodeServerKeyExchange } from './codec/serverKeyExchange.ts';
+import { decodeServerKeyExchange, type ServerKeyExchange } from './codec/serverKeyExchange.ts';
 import type { NegotiatedCids } from './connectionId.ts';
-import { KeySchedule, type SessionKeys } from './crypto/keySchedule.ts';
+import { ephemeralKey } from './crypto/ecdhe.ts';
+import { KeySchedule, premasterSecret, type SessionKeys } from './crypto/keySchedule.ts';
 import { FinishedVerified } from './proof.ts';
 import { openRecord, sealRecord } from './protection.ts';
 import { type HandshakeMessage, Reassembly } from './reassembly.ts';
@@ -52,8 +62,10 @@ export class ClientHandshake {
       const step = this.#message(message);
       if (step.kind !== 'nothing') return step;
     }
-    // The server sends its ServerHelloDone again: our last flight was lost (RFC 6347 §4.2.4).
-    const waits = this.#state.expects === 'change-cipher-spec' || this.#state.expects === 'finished';
+    // The server sends its ServerHelloDone again: our last flight was lost (RFC 6347 §4.2.4). Who resumes has sent no flight
+    // but its hello, and to send that for each late HelloVerifyRequest would have both sides answer each other for ever.
+    const state = this.#state;
+    const waits = (state.expects === 'change-cipher-spec' || state.expects === 'finished') && !state.keyed.resumed;
     return retransmitted && waits ? this.retransmission() : nothing;
   }
 
@@ -90,12 +102,12 @@ export class ClientHandshake {
     // A server may do without the cookie exchange (RFC 6347 §4.2.1).
     if (expects === 'server-hello' && message.type === HandshakeType.serverHello) return this.#serverHello(message);
     if (this.#state.expects === 'server-hello-done') {
-      if (message.type === HandshakeType.serverHelloDone) return this.#helloDone(this.#state.agreed, message);
-      if (message.type === HandshakeType.serverKeyExchange && !this.#state.keyExchangeSeen) {
-        if (decodeServerKeyExchange(message.body) === undefined) {
-          return this.#fail('malformed', AlertDescription.decodeError);
-        }
-        this.#state = { ...this.#state, keyExchangeSeen: true };
+      const { agreed, keyExchange } = this.#state;
+      if (message.type === HandshakeType.serverHelloDone) return this.#helloDone(agreed, keyExchange, message);
+      if (message.type === HandshakeType.serverKeyExchange && keyExchange === undefined) {
+        const decoded = decodeServerKeyExchange(message.body, agreed.suite);
+        if (decoded === undefined) return this.#fail('malformed', AlertDescription.decodeError);
+        this.#state = { ...this.#state, keyExchange: decoded };
         this.#transcript = concatBytes(this.#transcript, message.transcript);
         return nothing;
       }
@@ -108,7 +120,7 @@ export class ClientHandshake {
     const body = encodeClientHello({
       version: dtls12,
       random: this.#clientRandom,
-      sessionId: noBytes,
+      sessionId: this.#options.resume?.sessionId ?? noBytes,
       cookie,
       cipherSuites: [...this.#options.suites.map(({ id }) => id), emptyRenegotiationInfoScsv],
       compressionMethods: nullCompression,
@@ -124,8 +136,13 @@ export class ClientHandshake {
   }
 
   #offers(): Extensions {
-    const { cid, returnRoutability } = this.#options;
+    const { suites, cid, returnRoutability } = this.#options;
     const offers = new Map([[ExtensionType.extendedMasterSecret as number, noBytes]]);
+    if (suites.some(({ keyExchange }) => keyExchange === 'ecdhe-psk')) {
+      offers.set(ExtensionType.supportedGroups, encodeGroups(this.#options.groups ?? namedGroups));
+      offers.set(ExtensionType.ecPointFormats, uncompressedOnly);
+    }
+    if (suites.some(({ cipher }) => cipher === 'aes-128-cbc')) offers.set(ExtensionType.encryptThenMac, noBytes);
     if (cid !== undefined) offers.set(ExtensionType.connectionId, encodeConnectionId(cid));
     if (cid !== undefined && returnRoutability === true) offers.set(ExtensionType.returnRoutability, noBytes);
     return offers;
@@ -142,41 +159,61 @@ export class ClientHandshake {
     const offers = this.#offers();
     for (const [type, data] of hello.extensions) {
       // What we did not ask for must not be answered (RFC 5246 §7.4.1.4); the suite value asks for renegotiation_info.
-      if (!offers.has(type) && type !== ExtensionType.renegotiationInfo) {
+      if (!(offers.has(type) && isAnswered(type)) && type !== ExtensionType.renegotiationInfo) {
         return this.#fail('not-offered', AlertDescription.unsupportedExtension);
       }
       if (!isWellFormed(type, data)) return this.#fail('malformed', AlertDescription.handshakeFailure);
     }
+    // CBC is spoken with encrypt-then-MAC only, and nothing else with it (RFC 7366 §3).
+    if ((suite.cipher === 'aes-128-cbc') !== hello.extensions.has(ExtensionType.encryptThenMac)) {
+      return this.#fail('not-offered', AlertDescription.handshakeFailure);
+    }
     const serverCid = hello.extensions.get(ExtensionType.connectionId);
-    const cids = serverCid && {
-      server: decodeConnectionId(serverCid)!.slice(),
-      client: this.#options.cid!,
-      returnRoutability: hello.extensions.has(ExtensionType.returnRoutability),
+    const agreed: Agreed = {
+      suite,
+      extended: hello.extensions.has(ExtensionType.extendedMasterSecret),
+      serverRandom: hello.random,
+      sessionId: hello.sessionId.slice(),
+      cids: serverCid && {
+        server: decodeConnectionId(serverCid)!.slice(),
+        client: this.#options.cid!,
+        returnRoutability: hello.extensions.has(ExtensionType.returnRoutability),
+      },
     };
-    const extended = hello.extensions.has(ExtensionType.extendedMasterSecret);
     this.#transcript = concatBytes(this.#transcript, message.transcript);
-    this.#state = {
-      expects: 'server-hello-done',
-      agreed: { suite, extended, serverRandom: hello.random, cids },
-      keyExchangeSeen: false,
-    };
+    const { resume } = this.#options;
+    if (resume !== undefined && sameBytes(hello.sessionId, resume.sessionId)) return this.#resume(agreed, resume);
+    this.#state = { expects: 'server-hello-done', agreed, keyExchange: undefined };
     return nothing;
   }
 
-  #helloDone({ suite, extended, serverRandom, cids }: Agreed, message: HandshakeMessage): ClientStep {
+  /** The server goes on with the session that was offered: its Finished comes next. */
+  #resume(agreed: Agreed, { suite, masterSecret }: ClientSession): ClientStep {
+    // A session keeps its suite (RFC 5246 §7.4.1.3), and what was extended stays so (RFC 7627 §5.3).
+    if (agreed.suite !== suite || !agreed.extended) return this.#fail('not-offered', AlertDescription.illegalParameter);
+    const randoms = { client: this.#clientRandom, server: agreed.serverRandom };
+    const schedule = new KeySchedule(suite, masterSecret, randoms);
+    const keyed: Keyed = { ...agreed, keys: schedule.keys(), schedule, resumed: true };
+    this.#state = { expects: 'change-cipher-spec', keyed, early: undefined };
+    return nothing;
+  }
+
+  #helloDone(agreed: Agreed, keyExchange: ServerKeyExchange | undefined, message: HandshakeMessage): ClientStep {
     if (message.body.length !== 0) return this.#fail('malformed', AlertDescription.decodeError);
+    const { suite, extended, serverRandom, cids } = agreed;
     const { identity, key } = this.#options;
+    const shared = this.#agree(suite, keyExchange);
+    if (shared === undefined) return this.#fail('malformed', AlertDescription.illegalParameter);
     const exchange = encodeHandshake(
       HandshakeType.clientKeyExchange,
       this.#messageSequence++,
-      encodeClientKeyExchange({ identity }),
+      encodeClientKeyExchange({ identity, point: shared.point }),
     );
     const session = concatBytes(this.#transcript, message.transcript, exchange);
     const randoms = { client: this.#clientRandom, server: serverRandom };
-    const schedule = new KeySchedule(suite, key, randoms, extended, session);
+    const schedule = KeySchedule.full(suite, premasterSecret(key, shared.secret), randoms, extended, session);
     const keys = schedule.keys();
-    const verifyData = schedule.verifyData('client', session);
-    const finished = encodeHandshake(HandshakeType.finished, this.#messageSequence++, verifyData);
+    const finished = this.#finishedMessage(schedule, session);
     this.#transcript = concatBytes(session, finished);
     const protect = { suite, keys, cid: cids?.server ?? noBytes };
     this.#flight = [
@@ -184,11 +221,33 @@ export class ClientHandshake {
       { kind: 'plain', type: ContentType.changeCipherSpec, version: dtls12, body: changeCipherSpec },
       { kind: 'sealed', type: ContentType.handshake, protect, body: finished },
     ];
-    this.#state = { expects: 'change-cipher-spec', keyed: { suite, keys, cids, schedule }, early: undefined };
+    const keyed: Keyed = { ...agreed, keys, schedule, resumed: false };
+    this.#state = { expects: 'change-cipher-spec', keyed, early: undefined };
     return this.retransmission();
   }
 
-  #finished({ suite, keys, cids, schedule }: Keyed, record: DtlsRecord): ClientStep {
+  /** Our half of the ephemeral exchange, if the suite has one; `undefined` if the server's half is none that we take. */
+  #agree(
+    suite: CipherSuite,
+    keyExchange: ServerKeyExchange | undefined,
+  ): { point?: Bytes; secret?: Bytes } | undefined {
+    if (suite.keyExchange === 'psk') return {};
+    const share = keyExchange?.share;
+    const group = share && namedGroup(share.group);
+    if (share === undefined || group === undefined) return undefined;
+    if (!(this.#options.groups ?? namedGroups).includes(group)) return undefined;
+    const ours = ephemeralKey(group, this.#options.random);
+    const secret = ours.agree(share.point);
+    return secret && { point: ours.point, secret };
+  }
+
+  #finishedMessage(schedule: KeySchedule, transcript: Bytes): Bytes {
+    const verifyData = schedule.verifyData('client', transcript);
+    return encodeHandshake(HandshakeType.finished, this.#messageSequence++, verifyData);
+  }
+
+  #finished(keyed: Keyed, record: DtlsRecord): ClientStep {
+    const { suite, keys, cids, schedule, sessionId, extended, resumed } = keyed;
     if (!sameBytes(record.cid, cids?.client ?? noBytes)) return nothing;
     const opened = openRecord(suite, keys.server, record);
     // A record that does not open may be anybody's: it is dropped, and the timer goes on.
@@ -198,8 +257,19 @@ export class ClientHandshake {
     const proof = FinishedVerified.check(expected, opened.plaintext);
     if (proof === undefined) return this.#fail('transcript-differs', AlertDescription.decryptError);
     this.#state = { expects: 'nothing' };
-    const writeSequence = this.#sealedSequence;
-    return { kind: 'established', proof, suite, keys, cids, readSequence: record.sequence, writeSequence };
+    return {
+      kind: 'established',
+      proof,
+      suite,
+      keys,
+      cids,
+      readSequence: record.sequence,
+      writeSequence: this.#sealedSequence,
+      plainSequence: this.#plainSequence,
+      lastFlight: resumed ? this.#finishedMessage(schedule, concatBytes(this.#transcript, expected)) : undefined,
+      // Without extended master secret it is better not to resume at all (RFC 7627 §5.3).
+      session: extended && sessionId.length > 0 ? { sessionId, suite, masterSecret: schedule.masterSecret } : undefined,
+    };
   }
 
   #record(outgoing: Outgoing): Bytes {
@@ -221,7 +291,11 @@ export class ClientHandshake {
 /** Named for what it waits for, and holding what that needs. */
 type State =
   | { readonly expects: 'server-hello' }
-  | { readonly expects: 'server-hello-done'; readonly agreed: Agreed; readonly keyExchangeSeen: boolean }
+  | {
+      readonly expects: 'server-hello-done';
+      readonly agreed: Agreed;
+      readonly keyExchange: ServerKeyExchange | undefined;
+    }
   | { readonly expects: 'change-cipher-spec'; readonly keyed: Keyed; early: DtlsRecord | undefined }
   | { readonly expects: 'finished'; readonly keyed: Keyed }
   /** It succeeded or failed. */
@@ -231,14 +305,15 @@ interface Agreed {
   readonly suite: CipherSuite;
   readonly extended: boolean;
   readonly serverRandom: Bytes;
+  /** What the server calls the session; empty if it will not be resumed. */
+  readonly sessionId: Bytes;
   readonly cids: NegotiatedCids | undefined;
 }
 
-interface Keyed {
-  readonly suite: CipherSuite;
+interface Keyed extends Agreed {
   readonly keys: SessionKeys;
-  readonly cids: NegotiatedCids | undefined;
   readonly schedule: KeySchedule;
+  readonly resumed: boolean;
 }
 
 type Outgoing =
@@ -260,6 +335,17 @@ export interface ClientHandshakeOptions {
   readonly cid?: Bytes | undefined;
   /** Whether to offer the return routability check (RFC 9853). */
   readonly returnRoutability?: boolean | undefined;
+  /** For an ephemeral exchange, most wanted first; by default all that we know. */
+  readonly groups?: readonly NamedGroup[] | undefined;
+  /** The session to go on with; if the server does not, the handshake is a full one. */
+  readonly resume?: ClientSession | undefined;
+}
+
+/** What a client has to keep to resume a session, and to keep secret. */
+export interface ClientSession {
+  readonly sessionId: Bytes;
+  readonly suite: CipherSuite;
+  readonly masterSecret: Bytes;
 }
 
 /** How the server broke the protocol. A wrong key is none of these: it shows as an alert, or as silence. */
@@ -281,18 +367,29 @@ export type ClientStep =
       readonly keys: SessionKeys;
       readonly cids: NegotiatedCids | undefined;
       readonly readSequence: number;
+      /** Of our next records, in epoch 1 and in epoch 0. */
       readonly writeSequence: number;
+      readonly plainSequence: number;
+      /** Our Finished, which has still to go out, and again whenever the server repeats its own; if it was resumed. */
+      readonly lastFlight: Bytes | undefined;
+      /** What it can be resumed with later, if it can. */
+      readonly session: ClientSession | undefined;
     };
 
-/** On a first handshake the server's renegotiation_info must be empty (RFC 5746 §3.4); the others have no content at all. */
+/** The groups are the client's to name, and no answer to a hello (RFC 8422 §5.2). */
+function isAnswered(type: number): boolean {
+  return type !== ExtensionType.supportedGroups;
+}
+
+/** On a first handshake the server's renegotiation_info must be empty (RFC 5746 §3.4); most others have no content at all. */
 function isWellFormed(type: number, data: Bytes): boolean {
+  if (type === ExtensionType.ecPointFormats) return decodePointFormats(data)?.includes(uncompressed) === true;
   if (type === ExtensionType.renegotiationInfo) return data.length === 1 && data[0] === 0;
   if (type === ExtensionType.connectionId) return decodeConnectionId(data) !== undefined;
   return data.length === 0;
 }
 
 const nothing: ClientStep = { kind: 'nothing' };
-const changeCipherSpec: Bytes = Uint8Array.of(1);
 const maxMessageLength = 2048;
 /** ServerHello, ServerKeyExchange and ServerHelloDone may arrive in any order. */
 const maxAhead = 3;

@@ -1,7 +1,7 @@
 import { type Bytes, sameBytes } from '../base/bytes.ts';
 import type { Peer, Remote } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
-import { days, type Instant, type Now, seconds } from '../base/time.ts';
+import { days, type Instant, type Milliseconds, type Now, seconds } from '../base/time.ts';
 import { assertNever } from '../base/unreachable.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
 import type { AssociationOut } from './associationOut.ts';
@@ -17,10 +17,12 @@ import { type ConnectionIds, connectionIdLength } from './connectionId.ts';
 import { Cookies } from './cookie.ts';
 import { type DtlsCounters, newCounters } from './counters.ts';
 import { Hmac } from './crypto/hmac.ts';
+import type { Established } from './established.ts';
 import type { CloseReason, HandshakeFault, HandshakeReport } from './fault.ts';
 import { type HalfOpen, type HalfOpenLimits, HalfOpenTable } from './halfOpen.ts';
 import type { Owner, PskPort } from './psk.ts';
-import { type Established, type HandshakePolicy, type HandshakeStep, ServerHandshake } from './serverHandshake.ts';
+import type { Resumption, ResumptionPort } from './resumption.ts';
+import { type HandshakePolicy, type HandshakeStep, ServerHandshake } from './serverHandshake.ts';
 import type { SessionState } from './sessionState.ts';
 import type { SessionRow } from './sessionTable.ts';
 import { noSleepers, type Sleepers } from './sleepers.ts';
@@ -53,6 +55,8 @@ export class DtlsEndpoint {
       suites: options.suites ?? cipherSuites,
       psk: options.psk,
       cids: options.cids,
+      resumption: options.resumption,
+      resumptionLifetime: limits.resumptionLifetime,
       fakeKeys: new Hmac('sha256', options.fakeKeySecret ?? options.random.bytes(32)),
     };
     this.#cookies = new Cookies(options.random);
@@ -244,15 +248,12 @@ export class DtlsEndpoint {
       this.#report(now, before, 'replaced', howItWent(before), out);
     }
     if (!this.#admit(now, remote, out)) return false;
-    const handshake = new ServerHandshake(
-      address,
-      this.#nextPeer++ as Peer,
-      this.#policy,
-      this.#random,
-      start.random,
-      record.sequence,
+    const handshake = new ServerHandshake(address, this.#nextPeer++ as Peer, this.#policy, this.#random, {
+      at: now.wall,
+      clientRandom: start.random,
+      recordSequence: record.sequence,
       messageSequence,
-    );
+    });
     const entry = this.#halfOpen.add(now.instant, remote, handshake);
     this.#apply(now, entry, handshake.receive(fragments), out);
     return false;
@@ -345,7 +346,8 @@ export class DtlsEndpoint {
   #establish(now: Now, { remote, handshake: { peer } }: HalfOpen, established: Established, out: DtlsOut): void {
     const state = this.#associations.establish(now, peer, remote, established, out);
     this.counters.established++;
-    out.verified(peer, { ...state, identity: established.identity });
+    const { identity, resumption } = established;
+    out.verified(peer, { ...state, identity, resumption });
   }
 
   /** Once for each handshake: what becomes of it afterwards has the same reason. */
@@ -382,6 +384,8 @@ export interface DtlsOut extends AssociationOut {
 /** A session that just began. It holds secrets: for the one who makes it durable, and nobody else. */
 export interface Session extends SessionState {
   readonly identity: Bytes;
+  /** What it may be resumed with later, if it may. */
+  readonly resumption: Resumption | undefined;
 }
 
 export interface DtlsOptions {
@@ -397,10 +401,15 @@ export interface DtlsOptions {
   readonly sleepers?: Sleepers;
   /** Without them a device whose address changes has to begin anew. */
   readonly cids?: ConnectionIds | undefined;
+  /** Without it every handshake is a full one. */
+  readonly resumption?: ResumptionPort | undefined;
   readonly limits?: Partial<DtlsLimits>;
 }
 
-export interface DtlsLimits extends HalfOpenLimits, AdmissionLimits, AssociationLimits {}
+export interface DtlsLimits extends HalfOpenLimits, AdmissionLimits, AssociationLimits {
+  /** How long after its full handshake a session may be resumed: a day at most is advised (RFC 5246 §F.1.4). */
+  readonly resumptionLifetime: Milliseconds;
+}
 
 export const defaultLimits: DtlsLimits = {
   maxAssociations: 200_000,
@@ -415,6 +424,7 @@ export const defaultLimits: DtlsLimits = {
   handshakeRate: { burst: Number.POSITIVE_INFINITY, perSecond: Number.POSITIVE_INFINITY },
   failuresPerNetwork: { burst: 2000, perSecond: 50 },
   handshakesPerIdentity: { burst: 10, perSecond: 0.1 },
+  resumptionLifetime: days(1),
 };
 
 /** What leaves a client unanswered for what it or its network did, by counter, and what the operator reads of it. */

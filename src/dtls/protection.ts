@@ -9,15 +9,16 @@ import {
   writeUint48,
 } from './codec/record.ts';
 import { open, seal } from './crypto/aead.ts';
+import { cbcLength, openCbc, sealCbc } from './crypto/cbc.ts';
 import type { DirectionKeys } from './crypto/keySchedule.ts';
 
 /**
- * A whole record of an epoch that has keys, as it goes onto the wire (RFC 5246 §6.2.3.3, RFC 6655 §3). With a
- * connection ID the type is sealed too, behind the content (RFC 9146 §4).
+ * A whole record of an epoch that has keys, as it goes onto the wire (RFC 5246 §6.2.3, RFC 6655 §3, RFC 7366 §3). With
+ * a connection ID the type is sealed too, behind the content (RFC 9146 §4).
  */
 export function sealRecord(
   suite: CipherSuite,
-  { key, iv }: DirectionKeys,
+  keys: DirectionKeys,
   type: number,
   epoch: number,
   sequence: number,
@@ -27,31 +28,47 @@ export function sealRecord(
   const withCid = cid.length > 0;
   const outerType = withCid ? ContentType.tls12Cid : type;
   const inner = withCid ? withType(plaintext, type) : plaintext;
-  const length = explicitNonceLength + inner.length + suite.tagLength;
+  const length = protectedLength(suite, inner.length);
   const start = recordHeaderLength + cid.length;
   const record = new Uint8Array(start + length);
   writeRecordHeader(record, 0, outerType, dtls12, epoch, sequence, length, cid);
+  if (suite.cipher === 'aes-128-cbc') {
+    writeEpochAndSequence(nonce, 0, epoch, sequence);
+    const data = additionalData(outerType, epoch, sequence, cid, length - suite.tagLength);
+    sealCbc(keys, nonce.subarray(0, explicitNonceLength), data, inner, record, start);
+    return record;
+  }
   // The explicit part is epoch and sequence number: unique under the key because they are (RFC 6655 §3).
   writeEpochAndSequence(record, start, epoch, sequence);
-  nonce.set(iv);
-  nonce.set(record.subarray(start, start + explicitNonceLength), iv.length);
-  const aad = additionalData(outerType, epoch, sequence, cid, inner.length);
-  seal(suite, key, nonce, aad, inner, record, start + explicitNonceLength);
+  nonce.set(keys.iv);
+  nonce.set(record.subarray(start, start + explicitNonceLength), keys.iv.length);
+  const data = additionalData(outerType, epoch, sequence, cid, inner.length);
+  seal(suite, keys.key, nonce, data, inner, record, start + explicitNonceLength);
   return record;
 }
 
 /** What a protected record holds, or `undefined` if it is not authentic. */
-export function openRecord(suite: CipherSuite, { key, iv }: DirectionKeys, record: DtlsRecord): Opened | undefined {
+export function openRecord(suite: CipherSuite, keys: DirectionKeys, record: DtlsRecord): Opened | undefined {
+  const { type, epoch, sequence, cid, fragment } = record;
+  const plaintext =
+    record.version !== dtls12
+      ? undefined
+      : suite.cipher === 'aes-128-cbc'
+        ? openCbc(keys, additionalData(type, epoch, sequence, cid, fragment.length - suite.tagLength), fragment)
+        : openAead(suite, keys, record);
+  if (plaintext === undefined) return undefined;
+  return cid.length === 0 ? { type, plaintext } : withoutType(plaintext);
+}
+
+function openAead(suite: CipherSuite, { key, iv }: DirectionKeys, record: DtlsRecord): Bytes | undefined {
   const { type, epoch, sequence, cid, fragment } = record;
   const length = fragment.length - explicitNonceLength - suite.tagLength;
-  if (length < 0 || record.version !== dtls12) return undefined;
+  if (length < 0) return undefined;
   // The explicit part counts as it was received: some clients send random ones.
   nonce.set(iv);
   nonce.set(fragment.subarray(0, explicitNonceLength), iv.length);
-  const aad = additionalData(type, epoch, sequence, cid, length);
-  const plaintext = open(suite, key, nonce, aad, fragment.subarray(explicitNonceLength));
-  if (plaintext === undefined) return undefined;
-  return cid.length === 0 ? { type, plaintext } : withoutType(plaintext);
+  const data = additionalData(type, epoch, sequence, cid, length);
+  return open(suite, key, nonce, data, fragment.subarray(explicitNonceLength));
 }
 
 export interface Opened {
@@ -60,9 +77,9 @@ export interface Opened {
   readonly plaintext: Bytes;
 }
 
-/** By how much a protected fragment is longer than what it carries. */
-export function protectionOverhead(suite: CipherSuite): number {
-  return explicitNonceLength + suite.tagLength;
+/** How long a fragment at least is that carries so many bytes: CBC may pad it further. */
+export function protectedLength(suite: CipherSuite, length: number): number {
+  return (suite.cipher === 'aes-128-cbc' ? cbcLength(length) : explicitNonceLength + length) + suite.tagLength;
 }
 
 function withType(content: Bytes, type: number): Bytes {
@@ -81,7 +98,8 @@ function withoutType(inner: Bytes): Opened | undefined {
 
 /**
  * Without a connection ID seq_num + TLSCompressed.type + TLSCompressed.version + TLSCompressed.length (RFC 5246
- * §6.2.3.3), with one what RFC 9146 §5.3 puts in their place: nothing that is valid as one is valid as the other.
+ * §6.2.3.3), with one what RFC 9146 §5.3 puts in their place: nothing that is valid as one is valid as the other. Of an
+ * AEAD `length` is the plaintext's; of encrypt-then-MAC it is that of IV and ciphertext (RFC 7366 §3, RFC 9146 §5.2).
  */
 function additionalData(type: number, epoch: number, sequence: number, cid: Bytes, length: number): Bytes {
   if (cid.length === 0) {

@@ -1,48 +1,60 @@
 import { type Bytes, concatBytes, noBytes, sameBytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
+import { type Milliseconds, type WallTime, wallAfter } from '../base/time.ts';
 import { assertNever } from '../base/unreachable.ts';
 import { AlertDescription, encodeAlert } from './codec/alert.ts';
-import { type CipherSuite, cipherSuiteName, emptyRenegotiationInfoScsv } from './codec/cipherSuite.ts';
 import { type ClientHello, decodeClientHello } from './codec/clientHello.ts';
 import { decodeClientKeyExchange } from './codec/clientKeyExchange.ts';
-import {
-  decodeConnectionId,
-  type Extensions,
-  ExtensionType,
-  encodeConnectionId,
-  maxFragmentLengths,
-} from './codec/extension.ts';
+import { ExtensionType, encodeConnectionId } from './codec/extension.ts';
 import { encodeHandshake, type Fragment, HandshakeType, handshakeHeaderLength } from './codec/handshake.ts';
-import { ContentType, type DtlsRecord, dtls12, encodePlainRecord, maxPlaintextLength } from './codec/record.ts';
+import { ContentType, changeCipherSpec, type DtlsRecord, dtls12, encodePlainRecord } from './codec/record.ts';
 import { encodeServerHello } from './codec/serverHello.ts';
+import { encodeServerKeyExchange } from './codec/serverKeyExchange.ts';
 import type { ConnectionIds, NegotiatedCids } from './connectionId.ts';
+import { type EphemeralKey, ephemeralKey } from './crypto/ecdhe.ts';
 import type { Hmac } from './crypto/hmac.ts';
-import { KeySchedule, type SessionKeys, verifyDataLength } from './crypto/keySchedule.ts';
+import { KeySchedule, premasterSecret, type SessionKeys, verifyDataLength } from './crypto/keySchedule.ts';
+import type { Established } from './established.ts';
 import type { HandshakeFault } from './fault.ts';
+import { answerTo, type NegotiationPolicy, negotiate, type Terms } from './negotiation.ts';
 import { type CookieVerified, FinishedVerified } from './proof.ts';
-import { openRecord, protectionOverhead } from './protection.ts';
-import type { Owner, PskPort } from './psk.ts';
+import { openRecord, protectedLength, sealRecord } from './protection.ts';
+import type { Owner } from './psk.ts';
 import { type HandshakeMessage, Reassembly } from './reassembly.ts';
+import type { ResumableSession, Resumption } from './resumption.ts';
 
 /**
- * The server's side of one PSK handshake after its cookie was verified (RFC 6347 §4.2.4, RFC 4279 §2):
+ * The server's side of one PSK handshake after its cookie was verified (RFC 6347 §4.2.4, RFC 4279 §2, RFC 5489 §2):
  *
  * ```
  *   Client                                   Server
- *   ClientHello + cookie   -------->                        Flight 3
- *                                       ServerHello    \    Flight 4
- *                          <--------    ServerHelloDone /
+ *   ClientHello + cookie   -------->                          Flight 3
+ *                                       ServerHello        \
+ *                                       ServerKeyExchange*  \  Flight 4     * only in ECDHE_PSK suites
+ *                          <--------    ServerHelloDone     /
  *   ClientKeyExchange (identity) \
- *   [ChangeCipherSpec]            \                         Flight 5
+ *   [ChangeCipherSpec]            \                           Flight 5
  *   Finished               --------/ -->
- *                                       [ChangeCipherSpec] \ Flight 6
+ *                                       [ChangeCipherSpec] \  Flight 6
  *                          <--------    Finished           /
+ * ```
+ *
+ * or, if the hello names a session that may be resumed (RFC 5246 §7.3, figure 2):
+ *
+ * ```
+ *   ClientHello (session id) + cookie -->                     Flight 3
+ *                                       ServerHello        \
+ *                                       [ChangeCipherSpec]  \  Flight 4
+ *                          <--------    Finished            /
+ *   [ChangeCipherSpec] \                                      Flight 5
+ *   Finished     ------/ -->
  * ```
  *
  * It answers only by what its methods return, and never sends flight 6: the session has to be durable first, and whoever
  * keeps it sends that flight, and sends it again. An identity that nobody knows gets a key that nobody has, so that it
- * fails in the same step, in the same way and in about the same time as a wrong key does.
+ * fails in the same step, in the same way and in about the same time as a wrong key does. Resumption proves the same as
+ * a full handshake: the session stands only once the client's Finished verified.
  */
 export class ServerHandshake {
   /** The association that it becomes if it succeeds. */
@@ -58,32 +70,23 @@ export class ServerHandshake {
 
   readonly #policy: HandshakePolicy;
   readonly #random: RandomSource;
+  readonly #at: WallTime;
   readonly #reassembly: Reassembly;
-  /** Sequence number of our next record in epoch 0. */
+  /** Sequence numbers of our next records, in epoch 0 and in epoch 1. */
   #plainSequence: number;
+  #sealedSequence = 0;
   #state: State = { expects: 'client-hello' };
   #alerted = false;
 
-  /**
-   * `recordSequence` and `messageSequence` of the ClientHello with the cookie: ours continue from them, since the
-   * exchange before was stateless (RFC 6347 §4.2.1, §4.2.2).
-   */
-  constructor(
-    _address: CookieVerified,
-    peer: Peer,
-    policy: HandshakePolicy,
-    random: RandomSource,
-    clientRandom: Bytes,
-    recordSequence: number,
-    messageSequence: number,
-  ) {
+  constructor(_address: CookieVerified, peer: Peer, policy: HandshakePolicy, random: RandomSource, hello: FirstHello) {
     this.peer = peer;
     this.#policy = policy;
     this.#random = random;
-    this.clientRandom = clientRandom.slice();
-    this.#plainSequence = recordSequence;
+    this.#at = hello.at;
+    this.clientRandom = hello.clientRandom.slice();
+    this.#plainSequence = hello.recordSequence;
     // A client has one message at a time to send in clear: nothing can rightly overtake it.
-    this.#reassembly = new Reassembly(messageSequence, maxMessageLength, 1);
+    this.#reassembly = new Reassembly(hello.messageSequence, maxMessageLength, 1);
   }
 
   /** Whose key the client has to prove, once it has named somebody we know. */
@@ -95,17 +98,18 @@ export class ServerHandshake {
 
   /** Takes the handshake messages of one record in clear. */
   receive(fragments: readonly Fragment[]): HandshakeStep {
-    // After ClientKeyExchange nothing rightly comes in clear, and what anybody may have sent ends no handshake.
-    if (this.#state.expects !== 'client-hello' && this.#state.expects !== 'client-key-exchange') return nothing;
+    // Once there are keys only a hello that is sent again rightly comes in clear, and nothing there ends a handshake.
+    const inClear = this.#state.expects === 'client-hello' || this.#state.expects === 'client-key-exchange';
     let retransmitted = false;
     for (const fragment of fragments) {
+      if (!inClear && fragment.type !== HandshakeType.clientHello) continue;
       const added = this.#reassembly.add(fragment);
       if (added === 'too-long' && this.#state.expects === 'client-hello') {
         return this.#fail('malformed', AlertDescription.decodeError, `a ClientHello of ${fragment.length} bytes`);
       }
       if (added === 'retransmitted') retransmitted = true;
     }
-    for (let message = this.#reassembly.take(); message !== undefined; message = this.#reassembly.take()) {
+    for (let message = inClear ? this.#reassembly.take() : undefined; message; message = this.#reassembly.take()) {
       const step = this.#message(message);
       if (step.kind !== 'nothing') return step;
     }
@@ -133,14 +137,16 @@ export class ServerHandshake {
   receiveProtected(record: DtlsRecord): HandshakeStep {
     const state = this.#state;
     if (state.expects === 'client-hello' || state.expects === 'nothing') return nothing;
-    const { suite, cids } = state.expects === 'client-key-exchange' ? state.agreed : state.keyed;
-    const finishedLength = handshakeHeaderLength + verifyDataLength + protectionOverhead(suite);
+    const { terms, cids } = state.expects === 'client-key-exchange' ? state.agreed : state.keyed;
+    const finishedLength = protectedLength(terms.suite, handshakeHeaderLength + verifyDataLength);
     // What was agreed to holds from the first protected record on (RFC 9146 §3); the type behind it may be padded.
     if (!sameBytes(record.cid, cids?.server ?? noBytes)) return nothing;
+    const padding = record.fragment.length - finishedLength;
+    const mayPad = cids !== undefined || terms.suite.cipher === 'aes-128-cbc';
     const fits =
-      cids === undefined
-        ? record.type === ContentType.handshake && record.fragment.length === finishedLength
-        : record.fragment.length > finishedLength && record.fragment.length <= finishedLength + maxFinishedPadding;
+      (cids !== undefined || record.type === ContentType.handshake) &&
+      padding >= 0 &&
+      padding <= (mayPad ? maxFinishedPadding : 0);
     if (!fits) return nothing;
     switch (state.expects) {
       case 'client-key-exchange':
@@ -160,8 +166,13 @@ export class ServerHandshake {
 
   /** The flight under way once more, each record with a new sequence number. */
   retransmission(): HandshakeStep {
-    if (this.#state.expects !== 'client-key-exchange') return nothing;
-    return { kind: 'send', datagram: this.#flightDatagram(this.#state.flight) };
+    const state = this.#state;
+    if (state.expects === 'client-key-exchange') return { kind: 'send', datagram: this.#inClear(state.flight) };
+    if (state.expects !== 'change-cipher-spec' && state.expects !== 'finished') return nothing;
+    const { keyed } = state;
+    return keyed.resumed === undefined
+      ? nothing
+      : { kind: 'send', datagram: this.#resumedFlight(keyed, keyed.resumed) };
   }
 
   #message(message: HandshakeMessage): HandshakeStep {
@@ -181,99 +192,149 @@ export class ServerHandshake {
     if (hello === undefined || !sameBytes(hello.random, this.clientRandom)) {
       return this.#fail('malformed', AlertDescription.decodeError);
     }
-    // Versions count down: what is larger is older, what is smaller is newer and knows ours too.
-    if (hello.version > dtls12) return this.#fail('protocol-version', AlertDescription.protocolVersion);
-    const suite = this.#policy.suites.find(({ id }) => hello.cipherSuites.includes(id));
-    if (suite === undefined) {
-      const offered = hello.cipherSuites.slice(0, maxNamedSuites).map(cipherSuiteName).join(' ');
-      return this.#fail('no-common-suite', AlertDescription.handshakeFailure, offered);
-    }
-    const { extensions } = hello;
-    // On a first handshake the client's part must be empty (RFC 5746 §3.6).
-    const renegotiation = extensions.get(ExtensionType.renegotiationInfo);
-    if (renegotiation !== undefined && !sameBytes(renegotiation, emptyRenegotiationInfo)) {
-      return this.#fail('malformed', AlertDescription.handshakeFailure);
-    }
-    const fragmentLength = extensions.get(ExtensionType.maxFragmentLength);
-    const maxPlaintext = fragmentLength === undefined ? maxPlaintextLength : fragmentLengthOf(fragmentLength);
-    if (maxPlaintext === undefined) return this.#fail('malformed', AlertDescription.illegalParameter);
-    const extended = extensions.get(ExtensionType.extendedMasterSecret);
-    if (extended !== undefined && extended.length > 0) return this.#fail('malformed', AlertDescription.decodeError);
+    const terms = negotiate(hello, this.#policy, this.#at);
+    if (terms.kind === 'refused') return this.#fail(terms.fault, terms.description, terms.detail);
+    return terms.session === undefined
+      ? this.#answerInFull(message, hello, terms)
+      : this.#resume(message, hello, terms, terms.session);
+  }
 
-    const offeredCid = extensions.get(ExtensionType.connectionId);
-    const clientCid = offeredCid && decodeConnectionId(offeredCid);
-    if (offeredCid !== undefined && clientCid === undefined) {
-      return this.#fail('malformed', AlertDescription.decodeError);
+  #answerInFull(message: HandshakeMessage, hello: ClientHello, terms: Terms): HandshakeStep {
+    // A session without extended master secret must not be resumed, so it needs no name (RFC 7627 §5.3).
+    const sessionId = terms.extended ? this.#policy.resumption?.idOf(this.peer) : undefined;
+    const { body, serverRandom, cids } = this.#serverHello(hello, terms, sessionId ?? noBytes);
+    const flight = [encodeHandshake(HandshakeType.serverHello, message.messageSequence, body)];
+    const send = (type: number, body: Bytes): void =>
+      void flight.push(encodeHandshake(type, message.messageSequence + flight.length, body));
+    const ephemeral = terms.group && ephemeralKey(terms.group, this.#random);
+    if (ephemeral !== undefined) {
+      send(HandshakeType.serverKeyExchange, encodeServerKeyExchange({ hint: noBytes, share: ephemeral }));
     }
-    const cids = clientCid && this.#cidsFor(clientCid, extensions);
-
-    const serverRandom = this.#random.bytes(32);
-    const body = encodeServerHello({
-      version: dtls12,
-      random: serverRandom,
-      sessionId: noBytes,
-      cipherSuite: suite.id,
-      compressionMethod: 0,
-      extensions: answerTo(hello, cids),
-    });
-    const answer = encodeHandshake(HandshakeType.serverHello, message.messageSequence, body);
-    const done = encodeHandshake(HandshakeType.serverHelloDone, message.messageSequence + 1, noBytes);
-    const flight = [answer, done];
-    const transcript = concatBytes(message.transcript, answer, done);
+    send(HandshakeType.serverHelloDone, noBytes);
+    const transcript = concatBytes(message.transcript, ...flight);
     this.#state = {
       expects: 'client-key-exchange',
-      agreed: { suite, serverRandom, extended: extended !== undefined, maxPlaintext, cids, transcript },
+      agreed: {
+        terms,
+        serverRandom,
+        cids,
+        ephemeral,
+        transcript,
+        messageSequence: message.messageSequence + flight.length,
+      },
       flight,
       overtook: { changeCipherSpec: false, finished: undefined },
     };
-    return { kind: 'send', datagram: this.#flightDatagram(flight) };
+    return { kind: 'send', datagram: this.#inClear(flight) };
+  }
+
+  /** The server's Finished comes first here: it covers the two hellos, and the client's covers it too. */
+  #resume(message: HandshakeMessage, hello: ClientHello, terms: Terms, session: ResumableSession): HandshakeStep {
+    const { body, serverRandom, cids } = this.#serverHello(hello, terms, hello.sessionId);
+    const answer = encodeHandshake(HandshakeType.serverHello, message.messageSequence, body);
+    const hellos = concatBytes(message.transcript, answer);
+    const randoms = { client: this.clientRandom, server: serverRandom };
+    const schedule = new KeySchedule(terms.suite, session.masterSecret, randoms);
+    const verifyData = schedule.verifyData('server', hellos);
+    const finished = encodeHandshake(HandshakeType.finished, message.messageSequence + 1, verifyData);
+    const keyed: Keyed = {
+      terms,
+      schedule,
+      keys: schedule.keys(),
+      owner: session.owner,
+      cids,
+      transcript: concatBytes(hellos, finished),
+      messageSequence: message.messageSequence + 2,
+      resumed: { answer, finished },
+    };
+    this.identity = session.identity;
+    this.#state = { expects: 'change-cipher-spec', keyed, early: undefined };
+    return this.retransmission();
+  }
+
+  #serverHello(hello: ClientHello, terms: Terms, sessionId: Bytes) {
+    const serverRandom = this.#random.bytes(32);
+    const cids = this.#cidsFor(terms);
+    const extensions = answerTo(hello, terms);
+    if (cids !== undefined) extensions.set(ExtensionType.connectionId, encodeConnectionId(cids.server));
+    if (cids?.returnRoutability === true) extensions.set(ExtensionType.returnRoutability, noBytes);
+    const body = encodeServerHello({
+      version: dtls12,
+      random: serverRandom,
+      sessionId,
+      cipherSuite: terms.suite.id,
+      compressionMethod: 0,
+      extensions,
+    });
+    return { body, serverRandom, cids };
   }
 
   #clientKeyExchange({ agreed, overtook }: ExpectsClientKeyExchange, message: HandshakeMessage): HandshakeStep {
-    const decoded = decodeClientKeyExchange(message.body);
+    const { terms, ephemeral, cids } = agreed;
+    const decoded = decodeClientKeyExchange(message.body, terms.suite);
     if (decoded === undefined) return this.#fail('malformed', AlertDescription.decodeError);
-    const { identity } = decoded;
+    const { identity, point } = decoded;
     this.identity = identity.slice(0, maxIdentityLength);
+    const shared = point && ephemeral?.agree(point);
+    if (ephemeral !== undefined && shared === undefined) {
+      return this.#fail('malformed', AlertDescription.illegalParameter, 'no point of the curve');
+    }
     // Made for a known identity too, so that both take the same time.
     const fake = this.#policy.fakeKeys.tag(identity).subarray(0, fakeKeyLength);
     const entry = identity.length <= maxIdentityLength ? this.#policy.psk.find(identity) : undefined;
-    const { suite, extended, maxPlaintext, cids } = agreed;
     const transcript = concatBytes(agreed.transcript, message.transcript);
     const randoms = { client: this.clientRandom, server: agreed.serverRandom };
-    const schedule = new KeySchedule(suite, entry?.key ?? fake, randoms, extended, transcript);
-    const keyed = { suite, schedule, keys: schedule.keys(), owner: entry?.owner, maxPlaintext, cids, transcript };
+    const premaster = premasterSecret(entry?.key ?? fake, shared);
+    const schedule = KeySchedule.full(terms.suite, premaster, randoms, terms.extended, transcript);
+    const keys = schedule.keys();
+    const { messageSequence } = agreed;
+    const owner = entry?.owner;
+    const keyed: Keyed = { terms, schedule, keys, owner, cids, transcript, messageSequence, resumed: undefined };
     this.#state = { expects: 'change-cipher-spec', keyed, early: overtook.finished };
     return overtook.changeCipherSpec ? this.receiveChangeCipherSpec() : nothing;
   }
 
   #finished(keyed: Keyed, record: DtlsRecord): HandshakeStep | { readonly kind: 'not-authentic' } {
-    const opened = openRecord(keyed.suite, keyed.keys.client, record);
+    const { terms, schedule, keys, owner } = keyed;
+    const opened = openRecord(terms.suite, keys.client, record);
     if (opened === undefined) return notAuthentic;
-    const messageSequence = this.#reassembly.next;
-    const verifyData = keyed.schedule.verifyData('client', keyed.transcript);
-    const expected = encodeHandshake(HandshakeType.finished, messageSequence, verifyData);
-    const proof =
-      opened.type === ContentType.handshake ? FinishedVerified.check(expected, opened.plaintext) : undefined;
+    // Who resumes may speak as soon as it heard our Finished: that its own is late, or was lost, is no lie.
+    if (opened.type !== ContentType.handshake) return nothing;
+    const verifyData = schedule.verifyData('client', keyed.transcript);
+    const expected = encodeHandshake(HandshakeType.finished, this.#reassembly.next, verifyData);
+    const proof = FinishedVerified.check(expected, opened.plaintext);
     // The record is authentic, so whoever holds the key made it and says something else than we do about what was said.
-    if (proof === undefined || keyed.owner === undefined) {
+    if (proof === undefined || owner === undefined) {
       return this.#fail('transcript-differs', AlertDescription.decryptError);
     }
     this.#state = { expects: 'nothing' };
+    const lastFlight = {
+      verifyData: schedule.verifyData('server', concatBytes(keyed.transcript, expected)),
+      messageSequence: keyed.messageSequence,
+      plainSequence: this.#plainSequence,
+    };
     const result: Established = {
       proof,
-      suite: keyed.suite,
-      keys: keyed.keys,
-      owner: keyed.owner,
+      suite: terms.suite,
+      keys,
+      owner,
       identity: this.identity!,
-      maxPlaintext: keyed.maxPlaintext,
+      maxPlaintext: terms.maxPlaintext,
       cids: keyed.cids,
       clientRandom: this.clientRandom,
       readSequence: record.sequence,
-      verifyData: keyed.schedule.verifyData('server', concatBytes(keyed.transcript, expected)),
-      messageSequence,
-      plainSequence: this.#plainSequence,
+      writeSequence: this.#sealedSequence,
+      lastFlight: keyed.resumed === undefined ? lastFlight : undefined,
+      resumption: this.#resumptionOf(keyed),
     };
     return { kind: 'established', result };
+  }
+
+  #resumptionOf({ terms, schedule }: Keyed): Resumption | undefined {
+    if (terms.session !== undefined) return terms.session;
+    if (!terms.extended || this.#policy.resumption === undefined) return undefined;
+    const until = wallAfter(this.#at, this.#policy.resumptionLifetime);
+    return { origin: this.peer, masterSecret: schedule.masterSecret, until };
   }
 
   /**
@@ -291,9 +352,11 @@ export class ServerHandshake {
     };
   }
 
-  #cidsFor(client: Bytes, extensions: Extensions): NegotiatedCids | undefined {
-    const returnRoutability = extensions.get(ExtensionType.returnRoutability)?.length === 0;
-    return this.#policy.cids && { server: this.#policy.cids.of(this.peer), client: client.slice(), returnRoutability };
+  /** Agreed on anew in each handshake, in one that resumes a session too (RFC 9146 §3). */
+  #cidsFor({ clientCid, returnRoutability }: Terms): NegotiatedCids | undefined {
+    const { cids } = this.#policy;
+    if (cids === undefined || clientCid === undefined) return undefined;
+    return { server: cids.of(this.peer), client: clientCid.slice(), returnRoutability };
   }
 
   #fail(fault: HandshakeFault, description: number, detail?: string): HandshakeStep {
@@ -306,21 +369,40 @@ export class ServerHandshake {
     return encodePlainRecord(ContentType.alert, dtls12, this.#plainSequence++, alert);
   }
 
-  #flightDatagram(flight: readonly Bytes[]): Bytes {
+  #inClear(messages: readonly Bytes[]): Bytes {
     return concatBytes(
-      ...flight.map(message => encodePlainRecord(ContentType.handshake, dtls12, this.#plainSequence++, message)),
+      ...messages.map(message => encodePlainRecord(ContentType.handshake, dtls12, this.#plainSequence++, message)),
     );
+  }
+
+  #resumedFlight({ terms, keys, cids }: Keyed, { answer, finished }: Resumed): Bytes {
+    const hello = this.#inClear([answer]);
+    const change = encodePlainRecord(ContentType.changeCipherSpec, dtls12, this.#plainSequence++, changeCipherSpec);
+    const { suite } = terms;
+    const sequence = this.#sealedSequence++;
+    const sealed = sealRecord(suite, keys.server, ContentType.handshake, 1, sequence, finished, cids?.client);
+    return concatBytes(hello, change, sealed);
   }
 }
 
-export interface HandshakePolicy {
-  /** What we agree to, most wanted first. */
-  readonly suites: readonly CipherSuite[];
-  readonly psk: PskPort;
+export interface HandshakePolicy extends NegotiationPolicy {
   /** `undefined`: connection IDs are not offered to anybody. */
   readonly cids: ConnectionIds | undefined;
   /** Makes the key that stands in for an unknown identity's: the same at each attempt, as a real one would be. */
   readonly fakeKeys: Hmac;
+  /** For how long after its full handshake a session may be resumed. */
+  readonly resumptionLifetime: Milliseconds;
+}
+
+/**
+ * The ClientHello with the cookie, and when it came. Our numbers continue from its own, since the exchange before was
+ * stateless (RFC 6347 §4.2.1, §4.2.2).
+ */
+export interface FirstHello {
+  readonly at: WallTime;
+  readonly clientRandom: Bytes;
+  readonly recordSequence: number;
+  readonly messageSequence: number;
 }
 
 /** What one input led to. */
@@ -336,27 +418,6 @@ export type HandshakeStep =
       readonly datagram: Bytes;
     }
   | { readonly kind: 'established'; readonly result: Established };
-
-/** A session as the handshake leaves it. There is none without the proof. */
-export interface Established {
-  readonly proof: FinishedVerified;
-  readonly suite: CipherSuite;
-  readonly keys: SessionKeys;
-  readonly owner: Owner;
-  readonly identity: Bytes;
-  /** How many bytes of plaintext a record may hold. */
-  readonly maxPlaintext: number;
-  /** If connection IDs are in use. */
-  readonly cids: NegotiatedCids | undefined;
-  readonly clientRandom: Bytes;
-  /** The sequence number of the client's Finished: the first that the replay window knows. */
-  readonly readSequence: number;
-  /** What our Finished says, for the last flight and its retransmissions, and its message_seq. */
-  readonly verifyData: Bytes;
-  readonly messageSequence: number;
-  /** Sequence number of our next record in epoch 0. */
-  readonly plainSequence: number;
-}
 
 /** Named for what it waits for, and holding what that needs. */
 type State =
@@ -376,42 +437,35 @@ interface ExpectsClientKeyExchange {
 }
 
 interface Agreed {
-  readonly suite: CipherSuite;
+  readonly terms: Terms;
   readonly serverRandom: Bytes;
-  readonly extended: boolean;
-  readonly maxPlaintext: number;
   readonly cids: NegotiatedCids | undefined;
+  /** Our half of the ephemeral exchange, if the suite has one. */
+  readonly ephemeral: EphemeralKey | undefined;
   readonly transcript: Bytes;
+  /** Of our next message: what we sent decides it, and ServerKeyExchange is not always there. */
+  readonly messageSequence: number;
 }
 
 interface Keyed {
-  readonly suite: CipherSuite;
+  readonly terms: Terms;
   readonly schedule: KeySchedule;
   readonly keys: SessionKeys;
   /** `undefined`: the key is one that nobody has. */
   readonly owner: Owner | undefined;
-  readonly maxPlaintext: number;
   readonly cids: NegotiatedCids | undefined;
-  /** From the ClientHello to the ClientKeyExchange, both included. */
+  /** All that comes before the client's Finished. */
   readonly transcript: Bytes;
+  /** Of our next message. */
+  readonly messageSequence: number;
+  /** Our flight, if it is a session that is resumed; else the client has all of it. */
+  readonly resumed: Resumed | undefined;
 }
 
-/** What the client asked for and we grant; what we do not know is left out (RFC 5246 §7.4.1.4). */
-function answerTo({ cipherSuites, extensions }: ClientHello, cids: NegotiatedCids | undefined): Extensions {
-  const answer = new Map<number, Bytes>();
-  if (extensions.has(ExtensionType.renegotiationInfo) || cipherSuites.includes(emptyRenegotiationInfoScsv)) {
-    answer.set(ExtensionType.renegotiationInfo, emptyRenegotiationInfo);
-  }
-  if (extensions.has(ExtensionType.extendedMasterSecret)) answer.set(ExtensionType.extendedMasterSecret, noBytes);
-  const fragmentLength = extensions.get(ExtensionType.maxFragmentLength);
-  if (fragmentLength !== undefined) answer.set(ExtensionType.maxFragmentLength, fragmentLength);
-  if (cids !== undefined) answer.set(ExtensionType.connectionId, encodeConnectionId(cids.server));
-  if (cids?.returnRoutability === true) answer.set(ExtensionType.returnRoutability, noBytes);
-  return answer;
-}
-
-function fragmentLengthOf(extension: Bytes): number | undefined {
-  return extension.length === 1 ? maxFragmentLengths.get(extension[0]!) : undefined;
+/** ServerHello and Finished, as messages. */
+interface Resumed {
+  readonly answer: Bytes;
+  readonly finished: Bytes;
 }
 
 function copyOf(record: DtlsRecord): DtlsRecord {
@@ -420,12 +474,10 @@ function copyOf(record: DtlsRecord): DtlsRecord {
 
 const nothing: HandshakeStep = { kind: 'nothing' };
 const notAuthentic = { kind: 'not-authentic' } as const;
-const emptyRenegotiationInfo: Bytes = Uint8Array.of(0);
 /** A ClientHello with every suite and extension there is stays below this. */
 const maxMessageLength = 2048;
 /** RFC 4279 §5.3 */
 const maxIdentityLength = 128;
 const fakeKeyLength = 16;
-const maxNamedSuites = 32;
-/** The type, and some zeros if the client likes to hide how long a Finished is. */
+/** Some blocks, or the type and some zeros, if the client likes to hide how long a Finished is. */
 const maxFinishedPadding = 64;

@@ -4,8 +4,8 @@ import type { WallTime } from '../base/time.ts';
 import type { CipherSuite } from './codec/cipherSuite.ts';
 import type { NegotiatedCids } from './connectionId.ts';
 import type { SessionKeys } from './crypto/keySchedule.ts';
+import type { Established, LastFlight } from './established.ts';
 import type { Owner } from './psk.ts';
-import type { Established } from './serverHandshake.ts';
 
 /**
  * All that a session needs to go on, in this process or in one after it. What is kept of a session and used again must
@@ -22,28 +22,27 @@ export interface SessionState {
   /** If connection IDs are in use. */
   readonly cids: NegotiatedCids | undefined;
   readonly createdAt: WallTime;
+  /** Of our next record: those below were used. */
+  readonly writeSequence: number;
   /** Only numbers below it are used for our records, until a higher mark is durable; whoever goes on begins here. */
   readonly writeMark: number;
   /** Whoever goes on takes only records with higher numbers. */
   readonly readMark: number;
   /** The first four bytes of the client's random: to tell a late copy of its hello. */
   readonly helloStart: number;
-  /** What our Finished says, for the last flight and its retransmissions, and its message_seq. */
-  readonly verifyData: Bytes;
-  readonly messageSequence: number;
-  /** Sequence number of our next record in epoch 0. */
-  readonly plainSequence: number;
+  /** For a client that asks for it again; `undefined` if the last flight was the client's. */
+  readonly lastFlight: LastFlight | undefined;
 }
 
+/** The first write mark lies one step above what the handshake itself has used. */
 export function sessionState(
   peer: Peer,
   remote: Remote,
   createdAt: WallTime,
   established: Established,
-  writeMark: number,
+  writeMarkStep: number,
 ): SessionState {
-  const { owner, suite, keys, maxPlaintext, cids, readSequence, clientRandom } = established;
-  const { verifyData, messageSequence, plainSequence } = established;
+  const { owner, suite, keys, maxPlaintext, cids, readSequence, writeSequence, clientRandom, lastFlight } = established;
   return {
     peer,
     owner,
@@ -53,12 +52,11 @@ export function sessionState(
     maxPlaintext,
     cids,
     createdAt,
-    writeMark,
+    writeSequence,
+    writeMark: writeSequence + writeMarkStep,
     readMark: readSequence,
     helloStart: helloStartOf(clientRandom),
-    verifyData,
-    messageSequence,
-    plainSequence,
+    lastFlight,
   };
 }
 

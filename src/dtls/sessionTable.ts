@@ -1,9 +1,10 @@
 import { AddressTable } from '../base/addressTable.ts';
-import { type Bytes, noBytes } from '../base/bytes.ts';
+import { type Bytes, concatBytes, noBytes } from '../base/bytes.ts';
 import type { Peer, Remote } from '../base/peer.ts';
 import type { Instant, WallTime } from '../base/time.ts';
-import { type CipherSuite, cipherSuites } from './codec/cipherSuite.ts';
+import { allCipherSuites, type CipherSuite } from './codec/cipherSuite.ts';
 import { type DirectionKeys, verifyDataLength } from './crypto/keySchedule.ts';
+import type { LastFlight } from './established.ts';
 import type { Owner } from './psk.ts';
 import { isNew, mark, markAllUpTo, newReplayWindow } from './replayWindow.ts';
 import { hashOf, RowIndex } from './rowIndex.ts';
@@ -31,6 +32,8 @@ export class SessionTable {
   readonly #cidFlags: Uint8Array;
   /** Few have one: a device has one server, and knows from where its records come. */
   readonly #clientCids = new Map<SessionRow, Bytes>();
+  /** In CBC suites only, which are off by default: the client's, then the server's. */
+  readonly #macKeys = new Map<SessionRow, Bytes>();
   readonly #peers: Float64Array;
   readonly #ownerRows: Float64Array;
   readonly #ownerCredentials: Float64Array;
@@ -42,8 +45,8 @@ export class SessionTable {
   readonly #readRecent: Int32Array;
   readonly #readOlder: Int32Array;
   readonly #heard: Float64Array;
-  // What the last flight of the handshake is made of again.
   readonly #created: Float64Array;
+  // What the last flight of the handshake is made of again; 0 if it was not ours.
   readonly #finishedSequences: Uint16Array;
   readonly #helloStarts: Uint32Array;
   readonly #plainSequences: Float64Array;
@@ -120,8 +123,8 @@ export class SessionTable {
     this.#secrets.set(server.key, at + maxKeyLength);
     this.#secrets.set(client.iv, at + 2 * maxKeyLength);
     this.#secrets.set(server.iv, at + 2 * maxKeyLength + ivLength);
-    this.#secrets.set(session.verifyData, at + secretLength - verifyDataLength);
-    this.#suites[row] = cipherSuites.indexOf(session.suite);
+    if (session.suite.macKeyLength > 0) this.#macKeys.set(row, concatBytes(client.mac, server.mac));
+    this.#suites[row] = allCipherSuites.indexOf(session.suite);
     this.#maxPlaintexts[row] = session.maxPlaintext;
     if (session.cids !== undefined) {
       this.#cidFlags[row] = hasCid | (session.cids.returnRoutability ? checksReturnRoutability : 0);
@@ -131,10 +134,10 @@ export class SessionTable {
     this.#ownerRows[row] = session.owner.row;
     this.#ownerCredentials[row] = session.owner.credential;
     this.#created[row] = session.createdAt;
+    this.#writeSequences[row] = session.writeSequence;
     this.#writeMarks[row] = session.writeMark;
-    this.#finishedSequences[row] = session.messageSequence;
     this.#helloStarts[row] = session.helloStart;
-    this.#plainSequences[row] = session.plainSequence;
+    if (session.lastFlight !== undefined) this.#keepLastFlight(row, session.lastFlight);
     this.raiseReadMark(row, session.readMark);
     this.#addresses.set(row, session.remote);
     this.#byPeer.add(row);
@@ -147,6 +150,8 @@ export class SessionTable {
     this.#unlink(row);
     this.#addresses.delete(row);
     this.#clientCids.delete(row);
+    this.#macKeys.get(row)?.fill(0);
+    this.#macKeys.delete(row);
     this.#byPeer.delete(row);
     this.#byOwner.delete(row);
     this.#secrets.fill(0, row * secretLength, (row + 1) * secretLength);
@@ -197,7 +202,7 @@ export class SessionTable {
   }
 
   suite(row: SessionRow): CipherSuite {
-    return cipherSuites[this.#suites[row]!]!;
+    return allCipherSuites[this.#suites[row]!]!;
   }
 
   /** How many bytes of plaintext a record may hold. */
@@ -237,13 +242,12 @@ export class SessionTable {
     return this.#plainSequences[row]!++;
   }
 
-  /** What our Finished says, and its message_seq. */
-  finished(row: SessionRow): { verifyData: Bytes; messageSequence: number } {
+  /** What our Finished says, and its message_seq; `undefined` if the last flight of the handshake was not ours. */
+  finished(row: SessionRow): { verifyData: Bytes; messageSequence: number } | undefined {
+    const messageSequence = this.#finishedSequences[row]!;
+    if (messageSequence === 0) return undefined;
     const end = (row + 1) * secretLength;
-    return {
-      verifyData: this.#secrets.subarray(end - verifyDataLength, end),
-      messageSequence: this.#finishedSequences[row]!,
-    };
+    return { verifyData: this.#secrets.subarray(end - verifyDataLength, end), messageSequence };
   }
 
   /** Whether its handshake began with a hello of this random; wrong once in four thousand million times. */
@@ -317,12 +321,20 @@ export class SessionTable {
     this.#link(row, now);
   }
 
+  #keepLastFlight(row: SessionRow, { verifyData, messageSequence, plainSequence }: LastFlight): void {
+    this.#secrets.set(verifyData, (row + 1) * secretLength - verifyDataLength);
+    this.#finishedSequences[row] = messageSequence;
+    this.#plainSequences[row] = plainSequence;
+  }
+
   #keys(row: SessionRow, side: 0 | 1): DirectionKeys {
+    const { keyLength, macKeyLength, implicitIvLength } = this.suite(row);
     const at = row * secretLength + side * maxKeyLength;
     const iv = row * secretLength + 2 * maxKeyLength + side * ivLength;
     return {
-      key: this.#secrets.subarray(at, at + this.suite(row).keyLength),
-      iv: this.#secrets.subarray(iv, iv + ivLength),
+      key: this.#secrets.subarray(at, at + keyLength),
+      iv: this.#secrets.subarray(iv, iv + implicitIvLength),
+      mac: this.#macKeys.get(row)?.subarray(side * macKeyLength, (side + 1) * macKeyLength) ?? noBytes,
     };
   }
 

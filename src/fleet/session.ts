@@ -1,10 +1,12 @@
 import type { Bytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
+import type { WallTime } from '../base/time.ts';
 import type { CredentialId } from './names.ts';
 
 /**
  * A DTLS session as the registry keeps it, so that a device goes on after a restart of the server without a new
- * handshake. There is at most one for a credential. What is in it is the business of whoever opens sessions: the store
+ * handshake; and what is left of one that ended, so that the next handshake is a short one. There is at most one for a
+ * credential. What is in it is the business of whoever opens sessions: the store
  * seals the secret part and knows the two marks.
  */
 export interface SessionRow {
@@ -20,6 +22,8 @@ export interface SessionRow {
   readonly writeMark: number;
   /** Sequence numbers up to it were received; a restarted server accepts only higher ones. */
   readonly readMark: number;
+  /** Which association its secret stems from, and until when it may be resumed; `undefined` if it may not. */
+  readonly resumable: { readonly origin: Peer; readonly until: WallTime } | undefined;
 }
 
 /** Of a session what is not secret: whose it is, and where its device was heard last. */
@@ -39,4 +43,5 @@ export type SessionChange =
       readonly state: Bytes;
       readonly readMark: number;
     }
-  | { readonly kind: 'ended'; readonly credential: CredentialId; readonly peer: Peer };
+  /** A restarted server does not go on with it; unless `forget`, it may still be resumed. */
+  | { readonly kind: 'ended'; readonly credential: CredentialId; readonly peer: Peer; readonly forget: boolean };

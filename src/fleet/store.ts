@@ -32,7 +32,7 @@ export interface Store {
    * more, to keep the loop's turn short: a page may be short, or empty, and `next` still say where to go on.
    */
   find(selection: Selection, from: Row, limit: number): FoundPage;
-  /** All sessions, in no order; for the start. Those whose secret cannot be opened are left out. */
+  /** All sessions that did not end, in no order; for the start. Those whose secret cannot be opened are left out. */
   sessions(): Iterable<SessionRow>;
   /** The rows that have observations or commands, some twice; for the start. */
   rowsWithWork(): Iterable<Row>;
@@ -59,6 +59,8 @@ export interface View {
   /** The last values at and below a path, in the order of the paths' texts. */
   values(row: Row, below: Path): LastValue[];
   valueCount(row: Row): number;
+  /** The session whose secret stems from this association, ended or not: what is stored, nothing that is under way. */
+  resumable(origin: Peer): SessionRow | undefined;
   /** Whether anything read through this view is not durable yet. A reply that rests on it must wait. */
   readonly restsOnPending: boolean;
 }

@@ -13,6 +13,7 @@ import type { CoapOut } from '../coap/out.ts';
 import type { DtlsEndpoint, DtlsOut, Session } from '../dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../dtls/fault.ts';
 import type { Owner } from '../dtls/psk.ts';
+import { mayResumeAfter } from '../dtls/resumption.ts';
 import type { Principal } from '../fleet/credential.ts';
 import type { EventType, FleetEvent, StoredEvent } from '../fleet/event.ts';
 import type { CredentialId, Row } from '../fleet/names.ts';
@@ -44,7 +45,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   #expiring = false;
   #lookAtLifetimes: Instant = 0 as Instant;
   /** Sessions that are over and still in the store, since the disk refused: a restart must not wake them. */
-  readonly #ended = new Map<CredentialId, Peer>();
+  readonly #ended = new Map<CredentialId, EndedSession>();
   #endNotBefore: Instant = 0 as Instant;
   /** The disk refused: when to ask it again to remove what is over. */
   #expireNotBefore: Instant = 0 as Instant;
@@ -87,7 +88,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     for (const row of rows) {
       const state = readSession(row);
       if (state !== undefined && this.#parts.dtls?.restore(this.#now, state, this) === true) restored++;
-      else this.#endStored(row.credential, row.peer);
+      else this.#endStored(row.credential, row.peer, false);
     }
     this.#end();
     return restored;
@@ -230,7 +231,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     this.#parts.report.closed(peer, reason);
     // The session that replaced it also replaces it in the store.
     if (reason === 'replaced') return;
-    this.#endStored(credential as CredentialId, peer);
+    this.#endStored(credential as CredentialId, peer, !mayResumeAfter(reason));
   }
 
   /** Of both machines: a handshake that failed, or a request of ours. */
@@ -270,9 +271,10 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     });
   }
 
-  #endStored(credential: CredentialId, peer: Peer): void {
-    this.#commitSession({ kind: 'ended', credential, peer }, durable => {
-      if (!durable) this.#ended.set(credential, peer);
+  #endStored(credential: CredentialId, peer: Peer, forget: boolean): void {
+    const ended = { kind: 'ended', credential, peer, forget } as const;
+    this.#commitSession(ended, durable => {
+      if (!durable) this.#ended.set(credential, ended);
     });
   }
 
@@ -280,14 +282,12 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   #endAgain(): void {
     if (this.#ended.size === 0 || this.#now.instant < this.#endNotBefore) return;
     this.#endNotBefore = (this.#now.instant + seconds(retryAfterSeconds)) as Instant;
-    const sessions: (SessionChange & { kind: 'ended' })[] = [];
-    for (const [credential, peer] of this.#ended) {
-      if (sessions.push({ kind: 'ended', credential, peer }) === endBatch) break;
-    }
+    const sessions: EndedSession[] = [];
+    for (const ended of this.#ended.values()) if (sessions.push(ended) === endBatch) break;
     this.#parts.store.commit({ ...emptyCommit, sessions }, result => {
       if (result !== 'durable') return;
-      for (const { credential, peer } of sessions) {
-        if (this.#ended.get(credential) === peer) this.#ended.delete(credential);
+      for (const ended of sessions) {
+        if (this.#ended.get(ended.credential) === ended) this.#ended.delete(ended.credential);
       }
     });
   }
@@ -551,6 +551,8 @@ export interface Report {
 export interface Context extends Omit<RequestContext, 'now' | 'view'> {
   readonly remote: Remote;
 }
+
+type EndedSession = SessionChange & { kind: 'ended' };
 
 interface Work {
   readonly exchange: Exchange;

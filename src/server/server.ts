@@ -6,6 +6,7 @@ import { listen } from '../adapters/doorbell.ts';
 import { EventSweep } from '../adapters/eventRetention.ts';
 import { HandshakeLog } from '../adapters/handshakeLog.ts';
 import { profileSet, syncProfiles } from '../adapters/lmdbProfiles.ts';
+import { dropSessions } from '../adapters/lmdbSessions.ts';
 import { LmdbStore } from '../adapters/lmdbStore.ts';
 import { readDefinitions } from '../adapters/objectFiles.ts';
 import { OperatorError } from '../adapters/operatorError.ts';
@@ -29,6 +30,7 @@ import { isPlainPeer, maxPlainPeers, PlainPeers } from './plainPeers.ts';
 import { pskLookup } from './pskLookup.ts';
 import { recoverLifetimes } from './recovery.ts';
 import { createReport } from './report.ts';
+import { resumptionLookup } from './resumptionLookup.ts';
 import { StoredSessions } from './storedSessions.ts';
 
 export interface ServerOptions {
@@ -70,7 +72,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     log.warn({ msg: 'store', text }),
   );
   const lock = await DirectoryLock.take(options.data);
-  if (options.dropSessions) await environment.sessions.clearAsync();
+  if (options.dropSessions) await dropSessions(environment);
   else if (environment.sessions.getKeysCount({ limit: 1 }) > 0 && (await isCopy(environment, options.data))) {
     throw new OperatorError(
       `${options.data} was copied or restored, and its DTLS sessions may have gone on elsewhere: start once with --drop-sessions, and devices handshake anew`,
@@ -89,7 +91,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const handshakes = new HandshakeLog(environment, error => report.broken('store', error));
   const idleAt = (now.instant + (options.limits.idleTimeout ?? defaultLimits.idleTimeout)) as Instant;
   const stored = new StoredSessions(store, seed(), idleAt, ended =>
-    store.commit({ ...emptyCommit, sessions: [{ kind: 'ended', ...ended }] }, () => undefined),
+    store.commit({ ...emptyCommit, sessions: [{ kind: 'ended', forget: false, ...ended }] }, () => undefined),
   );
   const sessions = stored.size;
   const dtls = new DtlsEndpoint({
@@ -100,6 +102,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     cids: new PermutedConnectionIds(keyring.connectionIds),
     psk: pskLookup(store, error => report.broken('credential', error)),
     limits: options.limits,
+    resumption: resumptionLookup(store, new PermutedConnectionIds(keyring.sessionIds)),
   });
 
   const coap = new CoapEndpoint({

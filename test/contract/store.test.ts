@@ -1,8 +1,9 @@
 import t, { type Test } from 'tap';
 import { utf8 } from '../../src/base/bytes.ts';
 import type { Peer } from '../../src/base/peer.ts';
+import type { WallTime } from '../../src/base/time.ts';
 import type { EndpointName, Row } from '../../src/fleet/names.ts';
-import type { SessionChange } from '../../src/fleet/session.ts';
+import type { SessionChange, SessionRow } from '../../src/fleet/session.ts';
 import { type Commit, type CommitResult, emptyCommit, type Store } from '../../src/fleet/store.ts';
 import { changeOf, lmdbSubject, memorySubject, recordOf, type StoreSubject } from '../support/storeSubjects.ts';
 
@@ -182,6 +183,7 @@ for (const [name, make] of [
       state: utf8('here'),
       writeMark: 1000,
       readMark: 1,
+      resumable: undefined,
     });
     t.equal(await change({ kind: 'opened', session: session(1) }), 'durable');
     t.equal(await change({ kind: 'opened', session: session(2) }), 'durable');
@@ -193,12 +195,12 @@ for (const [name, make] of [
     );
     await change(
       { kind: 'reserved', credential: id, peer: 1 as Peer, writeMark: 9000 },
-      { kind: 'ended', credential: id, peer: 1 as Peer },
+      { kind: 'ended', credential: id, peer: 1 as Peer, forget: false },
     );
     const [kept, ...others] = [...store.sessions()];
     t.same(others, []);
     t.match(kept, { peer: 2, writeMark: 3000, readMark: 9, state: utf8('there'), secret: utf8('secret') });
-    await change({ kind: 'ended', credential: id, peer: 2 as Peer });
+    await change({ kind: 'ended', credential: id, peer: 2 as Peer, forget: false });
     t.same([...store.sessions()], []);
     await change({ kind: 'opened', session: session(3) });
     await subject.revoke('node-1', identity);
@@ -206,6 +208,48 @@ for (const [name, make] of [
     t.equal(await change({ kind: 'opened', session: session(4) }), 'conflict', 'nor does it get one');
     t.same([...store.sessions()], []);
   });
+
+  check(
+    'a session that ended goes on nowhere, and may be resumed until another takes its place',
+    async (t, subject) => {
+      const { store } = subject;
+      const { id } = await subject.addCredential('node-1', identity);
+      const change = (...sessions: SessionChange[]) => commit(store, { ...emptyCommit, sessions });
+      const session = (peer: number, origin: number): SessionRow => ({
+        peer: peer as Peer,
+        credential: id,
+        identity,
+        secret: utf8(`secret of ${origin}`),
+        state: utf8('here'),
+        writeMark: 1000,
+        readMark: 1,
+        resumable: { origin: origin as Peer, until: 2e12 as WallTime },
+      });
+      const ended = (peer: number, forget: boolean) =>
+        ({ kind: 'ended', credential: id, peer: peer as Peer, forget }) as const;
+      const resumable = (origin: number) => store.view().resumable(origin as Peer);
+      await change({ kind: 'opened', session: session(1, 1) });
+      t.match(resumable(1), { peer: 1, secret: utf8('secret of 1'), resumable: { origin: 1, until: 2e12 } });
+      await change(ended(1, false));
+      t.same([...store.sessions()], []);
+      t.match(resumable(1), { peer: 1, identity }, 'ended, and still there for who resumes it');
+      await change({ kind: 'opened', session: session(2, 1) });
+      t.equal([...store.sessions()].length, 1);
+      t.match(resumable(1), { peer: 2 }, 'resumed, and found by the same origin');
+      await change({ kind: 'opened', session: session(3, 3) });
+      t.equal(resumable(1), undefined, 'a full handshake ends what came before');
+      t.match(resumable(3), { peer: 3 });
+      await change(ended(3, false), ended(3, true));
+      t.equal(resumable(3), undefined, 'forgotten');
+      await change({ kind: 'opened', session: session(4, 4) });
+      const again = await subject.reopen();
+      t.match(again.view().resumable(4 as Peer), { peer: 4, secret: utf8('secret of 4') }, 'in another process too');
+      await subject.revoke('node-1', identity);
+      await commit(again, emptyCommit);
+      t.equal(again.view().resumable(4 as Peer), undefined, 'a revoked credential leaves nothing');
+      t.equal(again.view().resumable(99 as Peer), undefined);
+    },
+  );
 
   check('another process finds everything that settled as durable', async (t, subject) => {
     await subject.addCredential('node-1', identity);

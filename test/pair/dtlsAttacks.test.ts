@@ -9,7 +9,7 @@ import { decodeClientHello, encodeClientHello } from '../../src/dtls/codec/clien
 import { decodeFragments, encodeHandshake, HandshakeType } from '../../src/dtls/codec/handshake.ts';
 import { decodeRecord, encodePlainRecord } from '../../src/dtls/codec/record.ts';
 import { decodeServerHello } from '../../src/dtls/codec/serverHello.ts';
-import { KeySchedule } from '../../src/dtls/crypto/keySchedule.ts';
+import { KeySchedule, premasterSecret } from '../../src/dtls/crypto/keySchedule.ts';
 import { sealRecord } from '../../src/dtls/protection.ts';
 import { begin, cookieFrom, hello, rawSession } from '../support/dtlsRaw.ts';
 import { defaultKey, describe, type HandshakePair, handshakePair, recordsOf, split } from '../support/handshakePair.ts';
@@ -184,7 +184,13 @@ t.test('a client does not believe a server whose Finished is wrong, though it ha
       server: decodeServerHello(messages[1]!.body)!.random,
     };
     const suite = cipherSuite(0xc0a8)!;
-    const { server } = new KeySchedule(suite, defaultKey, randoms, true, concatBytes(...transcript)).keys();
+    const { server } = KeySchedule.full(
+      suite,
+      premasterSecret(defaultKey),
+      randoms,
+      true,
+      concatBytes(...transcript),
+    ).keys();
     const lie = encodeHandshake(HandshakeType.finished, 3, new Uint8Array(12));
     return [concatBytes(change!, sealRecord(suite, server, 22, 1, 0, lie))];
   };

@@ -2,7 +2,7 @@ import { type Bytes, noBytes, utf8 } from '../../src/base/bytes.ts';
 import type { Remote } from '../../src/base/peer.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { ClientHandshake, type ClientStep } from '../../src/dtls/clientHandshake.ts';
-import { type CipherSuite, cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
+import { type CipherSuite, pskSuites } from '../../src/dtls/codec/cipherSuite.ts';
 import { encodeClientHello } from '../../src/dtls/codec/clientHello.ts';
 import { decodeFragments, encodeHandshake } from '../../src/dtls/codec/handshake.ts';
 import { decodeHelloVerifyRequest } from '../../src/dtls/codec/helloVerifyRequest.ts';
@@ -14,7 +14,7 @@ import { defaultKey, type HandshakePair, recordsOf } from './handshakePair.ts';
  * A session with the server of a pair, whose keys the test holds: for records that no decent client would send. The
  * client's Finished had sequence number 0.
  */
-export function rawSession(pair: HandshakePair, suites: readonly CipherSuite[] = cipherSuites): RawSession {
+export function rawSession(pair: HandshakePair, suites: readonly CipherSuite[] = pskSuites): RawSession {
   const remote: Remote = { socket: 0, address: '203.0.113.1', port: 9 };
   const handshake = new ClientHandshake({
     identity: utf8('device-1'),

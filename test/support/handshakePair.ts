@@ -1,12 +1,14 @@
 import { PermutedConnectionIds } from '../../src/adapters/connectionIds.ts';
-import { type Bytes, concatBytes, utf8 } from '../../src/base/bytes.ts';
+import { type Bytes, concatBytes, toHex, utf8 } from '../../src/base/bytes.ts';
 import type { Peer, Remote } from '../../src/base/peer.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import type { Instant, Now, WallTime } from '../../src/base/time.ts';
 import { DtlsClient } from '../../src/dtls/client.ts';
+import type { ClientSession } from '../../src/dtls/clientHandshake.ts';
 import { alertName, decodeAlert } from '../../src/dtls/codec/alert.ts';
 import type { CipherSuite } from '../../src/dtls/codec/cipherSuite.ts';
 import { decodeFragments, HandshakeType, handshakeHeaderLength } from '../../src/dtls/codec/handshake.ts';
+import type { NamedGroup } from '../../src/dtls/codec/namedGroup.ts';
 import {
   ContentType,
   type DtlsRecord,
@@ -18,6 +20,7 @@ import { connectionIdLength } from '../../src/dtls/connectionId.ts';
 import { DtlsEndpoint, type DtlsLimits, type DtlsOut, type Session } from '../../src/dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../../src/dtls/fault.ts';
 import type { Owner, PskEntry } from '../../src/dtls/psk.ts';
+import type { ResumableSession, ResumptionPort } from '../../src/dtls/resumption.ts';
 
 /**
  * A server and its clients on a virtual network with a virtual clock: the whole run is a function of the options. What
@@ -40,6 +43,8 @@ export class HandshakePair {
   readonly closed: { peer: Peer; reason: CloseReason }[] = [];
   readonly failed: HandshakeReport[] = [];
   readonly psks = new Map<string, PskEntry>();
+  /** What the registry keeps for those who resume, by session id in hexadecimal; at most one for an owner. */
+  readonly resumable = new Map<string, ResumableSession>();
   /** What the network does to a datagram on its way: any number of others instead. */
   intercept: (from: 'client' | 'server', datagram: Bytes, remote: Remote) => readonly Bytes[] = (_, datagram) => [
     datagram,
@@ -67,6 +72,7 @@ export class HandshakePair {
       firstPeer,
       ...(suites && { suites }),
       cids: connectionIds,
+      ...(this.#options.resumption === true && { resumption: this.#resumption }),
       limits: { maxAssociations: 8, ...limits },
     });
   }
@@ -86,6 +92,7 @@ export class HandshakePair {
     transmit: (remote, datagram) => this.#transmit('server', remote, datagram),
     verified: (peer, session) => {
       this.verified.push({ peer, session });
+      this.#keep(session);
       const { confirm = 0 } = this.#options;
       if (confirm !== 'never') this.#at(this.time + confirm, () => this.server.confirmed(peer, this.serverOut));
     },
@@ -144,6 +151,19 @@ export class HandshakePair {
       over = true;
     });
     return this.runUntil(() => over);
+  }
+
+  readonly #resumption: ResumptionPort = {
+    idOf: origin => sessionIds.of(origin),
+    find: sessionId => this.resumable.get(toHex(sessionId)),
+  };
+
+  #keep({ resumption, suite, owner, identity, maxPlaintext }: Session): void {
+    for (const [id, kept] of this.resumable) if (kept.owner.row === owner.row) this.resumable.delete(id);
+    if (resumption === undefined) return;
+    const { origin, masterSecret, until } = resumption;
+    const kept = { origin, masterSecret, until, suite, owner, identity, maxPlaintext };
+    this.resumable.set(toHex(sessionIds.of(origin)), kept);
   }
 
   datagramsFrom(from: 'client' | 'server'): Bytes[] {
@@ -207,6 +227,8 @@ export class PairClient {
       random,
       ...(options.clientSuites && { suites: options.clientSuites }),
       cid: options.cid,
+      groups: options.groups,
+      session: options.session,
       ...(options.returnRoutability !== undefined && { returnRoutability: options.returnRoutability }),
       ...(options.giveUpAfter !== undefined && { giveUpAfter: options.giveUpAfter }),
     });
@@ -250,6 +272,8 @@ export interface PairOptions extends ClientPairOptions {
   /** After how many milliseconds a higher write mark is durable. */
   readonly reserve?: number | 'never';
   readonly suites?: readonly CipherSuite[];
+  /** Whether the server keeps what sessions can be resumed with. */
+  readonly resumption?: boolean;
   readonly limits?: Partial<DtlsLimits>;
 }
 
@@ -261,6 +285,9 @@ export interface ClientPairOptions {
   /** The connection ID that the client offers. */
   readonly cid?: Bytes;
   readonly returnRoutability?: boolean;
+  readonly groups?: readonly NamedGroup[];
+  /** What the client tries to resume first. */
+  readonly session?: ClientSession;
   /** Milliseconds after which the client gives up. */
   readonly giveUpAfter?: number;
 }
@@ -342,5 +369,6 @@ function names(values: Record<string, number>): Map<number, string> {
 }
 
 export const connectionIds = new PermutedConnectionIds(new Uint8Array(24).map((_, n) => n * n + 7));
+export const sessionIds = new PermutedConnectionIds(new Uint8Array(24).map((_, n) => n * n + 77));
 
 export const defaultKey = utf8('0123456789abcdef');

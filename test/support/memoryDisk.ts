@@ -19,7 +19,7 @@ export class MemoryDisk {
   readonly names = new Table<string, NameEntry>(this.journal);
   /** By the identity, in hexadecimal. */
   readonly credentials = new Table<string, Credential>(this.journal);
-  readonly sessions = new Table<CredentialId, SessionRow>(this.journal);
+  readonly sessions = new Table<CredentialId, StoredSession>(this.journal);
   readonly events = new Table<number, StoredEvent>(this.journal);
   /** By row and number. */
   readonly observations = new Table<string, Observation>(this.journal);
@@ -182,3 +182,6 @@ function undoAll(undos: readonly Undo[]): void {
 }
 
 const noMeta: Meta = { lastSequence: 0, nextCredential: 1, alive: undefined, outages: [], nextPeer: 1 };
+
+/** One that ended stays for whoever resumes it. */
+export type StoredSession = SessionRow & { readonly ended: boolean };

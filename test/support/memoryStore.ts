@@ -66,7 +66,7 @@ export class MemoryStore implements Store {
   }
 
   sessions(): Iterable<SessionRow> {
-    return [...this.#disk.sessions.values()];
+    return [...this.#disk.sessions.values()].filter(({ ended }) => !ended);
   }
 
   rowsWithWork(): Iterable<Row> {
@@ -175,11 +175,13 @@ export class MemoryStore implements Store {
 
   #writeSession(change: SessionChange): void {
     const { sessions } = this.#disk;
-    if (change.kind === 'opened') return sessions.put(change.session.credential, change.session);
+    if (change.kind === 'opened') return sessions.put(change.session.credential, { ...change.session, ended: false });
     const present = sessions.get(change.credential);
     if (present === undefined) return;
     if (change.kind === 'ended') {
-      if (present.peer <= change.peer) sessions.delete(change.credential);
+      if (present.peer > change.peer) return;
+      if (change.forget || present.resumable === undefined) sessions.delete(change.credential);
+      else sessions.put(change.credential, { ...present, ended: true });
     } else if (present.peer !== change.peer) {
       return;
     } else if (change.kind === 'reserved') {
@@ -274,6 +276,10 @@ class MemoryView implements View {
 
   nameHasCredential(name: EndpointName, sector: Sector | undefined): boolean {
     return (this.#disk.names.get(nameKey(name, sector))?.identities.length ?? 0) > 0;
+  }
+
+  resumable(origin: Peer): SessionRow | undefined {
+    return [...this.#disk.sessions.values()].find(({ resumable }) => resumable?.origin === origin);
   }
 
   #pending<Value>(value: Value | undefined): Value | undefined {

@@ -1,13 +1,13 @@
 import t from 'tap';
 import { type Bytes, concatBytes, fromHex, toHex, utf8 } from '../../src/base/bytes.ts';
-import { type CipherSuite, cipherSuite, cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
+import { allCipherSuites, type CipherSuite, cipherSuite, cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
 import { decodeClientHello, encodeClientHello } from '../../src/dtls/codec/clientHello.ts';
 import { decodeClientKeyExchange } from '../../src/dtls/codec/clientKeyExchange.ts';
 import { decodeFragments, encodeHandshake } from '../../src/dtls/codec/handshake.ts';
 import { decodeServerHello, encodeServerHello } from '../../src/dtls/codec/serverHello.ts';
 import { open, seal } from '../../src/dtls/crypto/aead.ts';
 import { Hmac } from '../../src/dtls/crypto/hmac.ts';
-import { KeySchedule } from '../../src/dtls/crypto/keySchedule.ts';
+import { KeySchedule, premasterSecret } from '../../src/dtls/crypto/keySchedule.ts';
 import { Prf } from '../../src/dtls/crypto/prf.ts';
 import { openRecord, sealRecord } from '../../src/dtls/protection.ts';
 import { recordsOf } from '../support/handshakePair.ts';
@@ -107,8 +107,12 @@ t.test('CCM and GCM give what their documents say', async t => {
 });
 
 t.test('every suite seals and opens any length, none included', async t => {
-  for (const suite of cipherSuites) {
-    const keys = { key: new Uint8Array(suite.keyLength).fill(7), iv: Uint8Array.of(1, 2, 3, 4) };
+  for (const suite of allCipherSuites) {
+    const keys = {
+      key: new Uint8Array(suite.keyLength).fill(7),
+      iv: new Uint8Array(suite.implicitIvLength).fill(9),
+      mac: new Uint8Array(suite.macKeyLength).fill(8),
+    };
     for (const length of [0, 1, 15, 16, 17, 100, 1200]) {
       const plaintext = new Uint8Array(length).map((_, at) => at);
       const sealed = sealRecord(suite, keys, 23, 1, 2 ** 40 + length, plaintext);
@@ -134,11 +138,14 @@ t.test('a session with OpenSSL, byte by byte', async t => {
   const server = decodeServerHello(serverHello!.body)!;
   t.equal(toHex(encodeClientHello(client)), toHex(hello!.body), 'what is read is written the same');
   t.equal(toHex(encodeServerHello(server)), toHex(serverHello!.body), 'what is read is written the same');
-  t.strictSame(decodeClientKeyExchange(exchange!.body), { identity: utf8('Client_identity') });
+  t.strictSame(decodeClientKeyExchange(exchange!.body, suite), {
+    identity: utf8('Client_identity'),
+    point: undefined,
+  });
 
   const randoms = { client: client.random, server: server.random };
   const transcript = concatBytes(...whole);
-  const schedule = new KeySchedule(suite, utf8('0123456789abcdef'), randoms, true, transcript);
+  const schedule = KeySchedule.full(suite, premasterSecret(utf8('0123456789abcdef')), randoms, true, transcript);
   const keys = schedule.keys();
   const read = (datagram: Bytes, from: 'client' | 'server'): Bytes =>
     openRecord(suite, keys[from], recordsOf(datagram).find(({ epoch }) => epoch === 1)!)!.plaintext;
@@ -158,11 +165,15 @@ t.test('a session with OpenSSL, byte by byte', async t => {
   t.equal(toHex(block), toHex(concatBytes(keys.client.key, keys.server.key, keys.client.iv, keys.server.iv)));
 });
 
-t.test('our own suites are all of the AEAD kind and PSK', async t => {
-  const names = cipherSuites.map(({ name }: CipherSuite) => name);
-  t.ok(names.every(name => /^TLS_PSK_WITH_AES_(128|256)_(CCM|CCM_8|GCM_SHA256|GCM_SHA384)$/.test(name)));
-  t.equal(names[0], 'TLS_PSK_WITH_AES_128_CCM_8');
-});
+t.test(
+  'what is spoken by default is of the AEAD kind, forward secrecy first and then what every client has',
+  async t => {
+    const names = cipherSuites.map(({ name }: CipherSuite) => name);
+    t.ok(names.every(name => /^TLS_(ECDHE_)?PSK_WITH_AES_(128|256)_(CCM|CCM_8|GCM)(_SHA256|_SHA384)?$/.test(name)));
+    t.equal(names.lastIndexOf('TLS_ECDHE_PSK_WITH_AES_256_GCM_SHA384'), 3);
+    t.equal(names[4], 'TLS_PSK_WITH_AES_128_CCM_8');
+  },
+);
 
 /** `openssl s_client -dtls1_2 -psk_identity Client_identity -psk 30313233343536373839616263646566` 3.0.22, one session. */
 const captured = {

@@ -11,7 +11,7 @@ import { ContentFormat, LocationPath, Options, UriPath } from '../../src/coap/co
 import { Deduplication } from '../../src/coap/deduplication.ts';
 import { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import type { CoapOut } from '../../src/coap/out.ts';
-import { cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
+import { pskSuites } from '../../src/dtls/codec/cipherSuite.ts';
 import { decodeRecord } from '../../src/dtls/codec/record.ts';
 import { openRecord, sealRecord } from '../../src/dtls/protection.ts';
 import type { DeviceRecord } from '../../src/fleet/device.ts';
@@ -79,8 +79,8 @@ function makeParts(): Record<string, () => void> {
   const updateContext = contextOf(record);
   const seen = new Deduplication(247_000 as Milliseconds, 65_536, 1);
   const endpoint = new CoapEndpoint({ random: new SeededRandom(1) });
-  const keys = { key: new Uint8Array(16), iv: new Uint8Array(4) };
-  const suite = cipherSuites[0]!;
+  const keys = { key: new Uint8Array(16), iv: new Uint8Array(4), mac: new Uint8Array(0) };
+  const suite = pskSuites[0]!;
   let count = 0;
   const out: CoapOut = {
     transmit: () => undefined,

@@ -5,7 +5,7 @@ import { BlockPermutation } from '../../src/adapters/registrationIds.ts';
 import { noBytes, utf8 } from '../../src/base/bytes.ts';
 import type { Peer } from '../../src/base/peer.ts';
 import type { WallTime } from '../../src/base/time.ts';
-import { cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
+import { pskSuites } from '../../src/dtls/codec/cipherSuite.ts';
 import type { Credential } from '../../src/fleet/credential.ts';
 import type { Row } from '../../src/fleet/names.ts';
 import { noProfiles } from '../../src/fleet/profile.ts';
@@ -104,8 +104,8 @@ function registered(
 
 /** A session that nobody is at the other end of. */
 function session(number: number, { id, identity, key, row }: Credential): SessionRow {
-  const suite = cipherSuites[0]!;
-  const direction = { key: key.subarray(0, suite.keyLength), iv: key.subarray(0, 4) };
+  const suite = pskSuites[0]!;
+  const direction = { key: key.subarray(0, suite.keyLength), iv: key.subarray(0, 4), mac: noBytes };
   return sessionRow({
     peer: (firstPreloadedPeer + number) as Peer,
     owner: { row, credential: id },
@@ -115,12 +115,12 @@ function session(number: number, { id, identity, key, row }: Credential): Sessio
     maxPlaintext: 16_384,
     cids: { server: new Uint8Array(8), client: noBytes, returnRoutability: false },
     createdAt: Date.now() as WallTime,
+    writeSequence: 0,
     writeMark: 1000,
     readMark: 0,
     helloStart: number,
-    verifyData: new Uint8Array(12),
-    messageSequence: 3,
-    plainSequence: 3,
+    lastFlight: { verifyData: new Uint8Array(12), messageSequence: 3, plainSequence: 3 },
+    resumption: undefined,
     identity,
   });
 }

@@ -3,7 +3,7 @@ import { codeText, isRequestCode, methodName } from '../../src/coap/codec/code.t
 import { decodeMessage, type Message } from '../../src/coap/codec/message.ts';
 import { knownOption } from '../../src/coap/codec/option.ts';
 import { alertName, decodeAlert } from '../../src/dtls/codec/alert.ts';
-import { cipherSuiteName } from '../../src/dtls/codec/cipherSuite.ts';
+import { cipherSuiteName, ecdheSuites, pskSuites } from '../../src/dtls/codec/cipherSuite.ts';
 import { decodeClientHello, decodeClientHelloStart } from '../../src/dtls/codec/clientHello.ts';
 import { decodeClientKeyExchange } from '../../src/dtls/codec/clientKeyExchange.ts';
 import { type Extensions, ExtensionType } from '../../src/dtls/codec/extension.ts';
@@ -109,8 +109,11 @@ function handshake(type: number, body: Bytes): string[] | undefined {
       return request && [`cookie ${hex(request.cookie)}`];
     }
     case HandshakeType.clientKeyExchange: {
-      const exchange = decodeClientKeyExchange(body);
-      return exchange && [`identity ${words(exchange.identity)}`];
+      // Without the hello nobody knows which of the two it is: bytes behind the identity tell.
+      const exchange = decodeClientKeyExchange(body, pskSuites[0]!) ?? decodeClientKeyExchange(body, ecdheSuites[0]!);
+      if (exchange === undefined) return undefined;
+      const point = exchange.point === undefined ? [] : [`point ${hex(exchange.point)}`];
+      return [`identity ${words(exchange.identity)}`, ...point];
     }
     default:
       return body.length === 0 ? [] : [hex(body)];

@@ -3,44 +3,92 @@ import type { Brand } from '../../base/brand.ts';
 /** A cipher suite's number (IANA TLS Cipher Suites). An open registry: a client may offer any. */
 export type CipherSuiteId = Brand<number, 'CipherSuiteId'>;
 
-/** How a suite we speak protects records and derives keys. All are AEAD suites with a 4-byte implicit nonce part. */
+/** How a suite we speak agrees on a secret, derives keys and protects records. */
 export interface CipherSuite {
   readonly id: CipherSuiteId;
   readonly name: string;
-  /** As node:crypto calls it. */
-  readonly cipher: 'aes-128-ccm' | 'aes-256-ccm' | 'aes-128-gcm' | 'aes-256-gcm';
+  /** What the premaster secret is made of: the pre-shared key, with or without an ephemeral exchange beside it. */
+  readonly keyExchange: 'psk' | 'ecdhe-psk';
+  /** As node:crypto calls it. CBC is spoken with encrypt-then-MAC only (RFC 7366). */
+  readonly cipher: 'aes-128-ccm' | 'aes-256-ccm' | 'aes-128-gcm' | 'aes-256-gcm' | 'aes-128-cbc';
   /** In bytes. */
   readonly keyLength: 16 | 32;
-  /** In bytes. */
-  readonly tagLength: 8 | 16;
+  /** In bytes: the AEAD's tag, or the MAC behind what CBC encrypted. */
+  readonly tagLength: 8 | 16 | 32;
+  /** In bytes; an AEAD needs no key for it. */
+  readonly macKeyLength: 0 | 32;
+  /** In bytes: the part of the nonce that no record carries (RFC 6655 §3, RFC 5288 §3). */
+  readonly implicitIvLength: 0 | 4;
   /** The hash of PRF and transcript (RFC 5246 §5; RFC 5487 §2 for SHA-384). */
   readonly hash: 'sha256' | 'sha384';
 }
 
-const suite = (
+const aead = (
   id: number,
   name: string,
   cipher: CipherSuite['cipher'],
-  keyLength: 16 | 32,
   tagLength: 8 | 16,
-  hash: 'sha256' | 'sha384' = 'sha256',
-): CipherSuite => ({ id: id as CipherSuiteId, name, cipher, keyLength, tagLength, hash });
+  hash: CipherSuite['hash'] = 'sha256',
+): CipherSuite => ({
+  id: id as CipherSuiteId,
+  name,
+  keyExchange: keyExchangeOf(name),
+  cipher,
+  keyLength: cipher.startsWith('aes-256') ? 32 : 16,
+  tagLength,
+  macKeyLength: 0,
+  implicitIvLength: 4,
+  hash,
+});
 
-/**
- * The suites we speak, most wanted first. CCM_8 leads: it is the one that every constrained client has (RFC 7252
- * §9.1.3.1) and its short tag saves 8 bytes of air in each record. Then the full tags, GCM last since few
- * microcontrollers have hardware for it.
- */
-export const cipherSuites: readonly CipherSuite[] = [
-  suite(0xc0a8, 'TLS_PSK_WITH_AES_128_CCM_8', 'aes-128-ccm', 16, 8), // RFC 6655 §4
-  suite(0xc0a4, 'TLS_PSK_WITH_AES_128_CCM', 'aes-128-ccm', 16, 16),
-  suite(0xc0a9, 'TLS_PSK_WITH_AES_256_CCM_8', 'aes-256-ccm', 32, 8),
-  suite(0xc0a5, 'TLS_PSK_WITH_AES_256_CCM', 'aes-256-ccm', 32, 16),
-  suite(0x00a8, 'TLS_PSK_WITH_AES_128_GCM_SHA256', 'aes-128-gcm', 16, 16), // RFC 5487 §2
-  suite(0x00a9, 'TLS_PSK_WITH_AES_256_GCM_SHA384', 'aes-256-gcm', 32, 16, 'sha384'),
+const cbc = (id: number, name: string): CipherSuite => ({
+  id: id as CipherSuiteId,
+  name,
+  keyExchange: keyExchangeOf(name),
+  cipher: 'aes-128-cbc',
+  keyLength: 16,
+  tagLength: 32,
+  macKeyLength: 32,
+  implicitIvLength: 0,
+  hash: 'sha256',
+});
+
+/** Plain PSK: each secret follows from the pre-shared key alone, and whoever learns it later reads what was recorded. */
+export const pskSuites: readonly CipherSuite[] = [
+  aead(0xc0a8, 'TLS_PSK_WITH_AES_128_CCM_8', 'aes-128-ccm', 8), // RFC 6655 §4
+  aead(0xc0a4, 'TLS_PSK_WITH_AES_128_CCM', 'aes-128-ccm', 16),
+  aead(0xc0a9, 'TLS_PSK_WITH_AES_256_CCM_8', 'aes-256-ccm', 8),
+  aead(0xc0a5, 'TLS_PSK_WITH_AES_256_CCM', 'aes-256-ccm', 16),
+  aead(0x00a8, 'TLS_PSK_WITH_AES_128_GCM_SHA256', 'aes-128-gcm', 16), // RFC 5487 §2
+  aead(0x00a9, 'TLS_PSK_WITH_AES_256_GCM_SHA384', 'aes-256-gcm', 16, 'sha384'),
 ];
 
-const byId = new Map<number, CipherSuite>(cipherSuites.map(known => [known.id, known]));
+/** With forward secrecy (RFC 8442 §3). */
+export const ecdheSuites: readonly CipherSuite[] = [
+  aead(0xd003, 'TLS_ECDHE_PSK_WITH_AES_128_CCM_8_SHA256', 'aes-128-ccm', 8),
+  aead(0xd005, 'TLS_ECDHE_PSK_WITH_AES_128_CCM_SHA256', 'aes-128-ccm', 16),
+  aead(0xd001, 'TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256', 'aes-128-gcm', 16),
+  aead(0xd002, 'TLS_ECDHE_PSK_WITH_AES_256_GCM_SHA384', 'aes-256-gcm', 16, 'sha384'),
+];
+
+/** Only where an operator asked for them. */
+export const cbcSuites: readonly CipherSuite[] = [
+  cbc(0xc037, 'TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA256'), // RFC 5489 §3.2
+  cbc(0x00ae, 'TLS_PSK_WITH_AES_128_CBC_SHA256'), // RFC 5487 §3
+];
+
+/**
+ * What a server agrees to by default, most wanted first. Forward secrecy leads, since a client that offers it has paid
+ * for it in code and time. Then CCM_8: it is the one that every constrained client has (RFC 7252 §9.1.3.1), and its
+ * short tag saves 8 bytes of air in each record. Then the full tags, GCM last since few microcontrollers have hardware
+ * for it.
+ */
+export const cipherSuites: readonly CipherSuite[] = [...ecdheSuites, ...pskSuites];
+
+/** Also those that are off by default, which come last. */
+export const allCipherSuites: readonly CipherSuite[] = [...cipherSuites, ...cbcSuites];
+
+const byId = new Map<number, CipherSuite>(allCipherSuites.map(known => [known.id, known]));
 
 export function cipherSuite(id: number): CipherSuite | undefined {
   return byId.get(id);
@@ -53,3 +101,7 @@ export function cipherSuiteName(id: number): string {
 
 /** Not a suite but a signal: the client supports secure renegotiation (RFC 5746 §3.3). */
 export const emptyRenegotiationInfoScsv = 0x00ff;
+
+function keyExchangeOf(name: string): CipherSuite['keyExchange'] {
+  return name.startsWith('TLS_ECDHE_PSK_') ? 'ecdhe-psk' : 'psk';
+}

@@ -4,6 +4,9 @@ import { Writer } from '../../base/writer.ts';
 
 export const ExtensionType = {
   maxFragmentLength: 1, // RFC 6066 §4
+  supportedGroups: 10, // RFC 8422 §5.1.1
+  ecPointFormats: 11, // RFC 8422 §5.1.2
+  encryptThenMac: 22, // RFC 7366 §2
   extendedMasterSecret: 23, // RFC 7627 §5.1
   connectionId: 54, // RFC 9146 §3
   returnRoutability: 61, // RFC 9853 §3

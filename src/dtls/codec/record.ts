@@ -112,6 +112,8 @@ function readUint48(bytes: Bytes, at: number): number {
   return high * 0x1_0000_0000 + low;
 }
 
+/** All that a ChangeCipherSpec says (RFC 5246 §7.1). */
+export const changeCipherSpec: Bytes = Uint8Array.of(1);
 /** Without a connection ID. */
 export const recordHeaderLength = 13;
 const cidOffset = 11;

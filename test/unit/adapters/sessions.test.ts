@@ -40,7 +40,16 @@ async function world(t: { teardown(end: () => Promise<void>): void }) {
 }
 
 function row(peer: number, credential: CredentialId, writeMark = 1000): SessionRow {
-  return { peer: peer as Peer, credential, identity, secret, state: utf8('where it is'), writeMark, readMark: 0 };
+  return {
+    peer: peer as Peer,
+    credential,
+    identity,
+    secret,
+    state: utf8('where it is'),
+    writeMark,
+    readMark: 0,
+    resumable: undefined,
+  };
 }
 
 t.test('a mark that is raised would seal the keys anew, under nonce after nonce', async t => {
@@ -85,9 +94,9 @@ t.test('the end of an old session would end the one that replaced it', async t =
   await open(7);
   await open(8);
   t.equal([...store.sessions()].length, 1, 'replaced in the same transaction');
-  await change({ kind: 'ended', credential: id, peer: 7 as Peer });
+  await change({ kind: 'ended', credential: id, peer: 7 as Peer, forget: false });
   await change({ kind: 'reserved', credential: id, peer: 7 as Peer, writeMark: 9_000_000 });
   t.strictSame([kept()?.peer, kept()?.writeMark], [8, 1000]);
-  await change({ kind: 'ended', credential: id, peer: 8 as Peer });
+  await change({ kind: 'ended', credential: id, peer: 8 as Peer, forget: false });
   t.equal(kept(), undefined, 'its own end does, and lasts');
 });

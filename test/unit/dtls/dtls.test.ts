@@ -4,12 +4,13 @@ import { type Bytes, noBytes, utf8 } from '../../../src/base/bytes.ts';
 import { Reader } from '../../../src/base/reader.ts';
 import { Writer } from '../../../src/base/writer.ts';
 import { alertName, decodeAlert, encodeAlert } from '../../../src/dtls/codec/alert.ts';
-import { cipherSuiteName } from '../../../src/dtls/codec/cipherSuite.ts';
+import { cipherSuiteName, ecdheSuites, pskSuites } from '../../../src/dtls/codec/cipherSuite.ts';
 import { decodeClientHello, decodeClientHelloStart, encodeClientHello } from '../../../src/dtls/codec/clientHello.ts';
 import { decodeClientKeyExchange, encodeClientKeyExchange } from '../../../src/dtls/codec/clientKeyExchange.ts';
 import { readExtensions, writeExtensions } from '../../../src/dtls/codec/extension.ts';
 import { decodeFragments, encodeHandshake } from '../../../src/dtls/codec/handshake.ts';
 import { decodeHelloVerifyRequest, encodeHelloVerifyRequest } from '../../../src/dtls/codec/helloVerifyRequest.ts';
+import { decodeGroups, decodePointFormats, encodeGroups } from '../../../src/dtls/codec/namedGroup.ts';
 import { decodeRecord, encodePlainRecord } from '../../../src/dtls/codec/record.ts';
 import { decodeServerHello, encodeServerHello } from '../../../src/dtls/codec/serverHello.ts';
 import { decodeServerKeyExchange, encodeServerKeyExchange } from '../../../src/dtls/codec/serverKeyExchange.ts';
@@ -56,8 +57,20 @@ t.test('what is written is read the same', async t => {
     decodeServerHello,
   );
   mirrored(record({ cookie: bytes(255) }), encodeHelloVerifyRequest, decodeHelloVerifyRequest);
-  mirrored(record({ identity: bytes(200) }), encodeClientKeyExchange, decodeClientKeyExchange);
-  mirrored(record({ hint: bytes(200) }), encodeServerKeyExchange, decodeServerKeyExchange);
+  for (const suite of [pskSuites[0]!, ecdheSuites[0]!]) {
+    const withPoint = suite.keyExchange === 'ecdhe-psk';
+    const point = fc.uint8Array({ minLength: 1, maxLength: 255 });
+    const none = fc.constant(undefined);
+    mirrored(record({ identity: bytes(200), point: withPoint ? point : none }), encodeClientKeyExchange, body =>
+      decodeClientKeyExchange(body, suite),
+    );
+    mirrored(
+      record({ hint: bytes(200), share: withPoint ? record({ group: fc.nat(0xffff), point }) : none }),
+      encodeServerKeyExchange,
+      body => decodeServerKeyExchange(body, suite),
+    );
+  }
+  mirrored(fc.array(fc.nat(0xffff), { minLength: 1, maxLength: 40 }), encodeGroups, decodeGroups);
   mirrored(
     record({ level: fc.constantFrom('warning' as const, 'fatal' as const), description: fc.nat(255) }),
     encodeAlert,
@@ -80,8 +93,12 @@ t.test('no decoder throws, whatever it is given', async () => {
     decodeClientHelloStart,
     decodeServerHello,
     decodeHelloVerifyRequest,
-    decodeClientKeyExchange,
-    decodeServerKeyExchange,
+    ...[pskSuites[0]!, ecdheSuites[0]!].flatMap(suite => [
+      (body: Bytes) => decodeClientKeyExchange(body, suite),
+      (body: Bytes) => decodeServerKeyExchange(body, suite),
+    ]),
+    decodeGroups,
+    decodePointFormats,
     decodeAlert,
     decodeFragments,
     (datagram: Bytes) => decodeRecord(datagram, 0),
@@ -110,7 +127,15 @@ t.test('what is malformed is refused', async t => {
   t.equal(decodeClientHello(Uint8Array.of(...hello, 0)), undefined, 'half a length');
   t.equal(decodeClientHello(Uint8Array.of(...hello, 0, 4, 0, 9, 0, 0, 0)), undefined, 'bytes after the extensions');
   t.equal(decodeClientHello(Uint8Array.of(...hello, 0, 8, 0, 9, 0, 0, 0, 9, 0, 0)), undefined, 'an extension twice');
-  t.equal(decodeClientKeyExchange(Uint8Array.of(0, 1, 65, 66)), undefined, 'bytes after the identity');
+  const [psk, ecdhe] = [pskSuites[0]!, ecdheSuites[0]!];
+  t.equal(decodeClientKeyExchange(Uint8Array.of(0, 1, 65, 66), psk), undefined, 'bytes after the identity');
+  t.equal(decodeClientKeyExchange(Uint8Array.of(0, 1, 65), ecdhe), undefined, 'no point');
+  t.equal(decodeClientKeyExchange(Uint8Array.of(0, 1, 65, 0), ecdhe), undefined, 'an empty point');
+  t.equal(decodeServerKeyExchange(Uint8Array.of(0, 0, 3, 0, 29, 0), ecdhe), undefined, 'an empty point');
+  t.equal(decodeServerKeyExchange(Uint8Array.of(0, 0, 1, 0, 29, 1, 9), ecdhe), undefined, 'a curve without a name');
+  t.equal(decodeGroups(Uint8Array.of(0, 0)), undefined, 'no group');
+  t.equal(decodeGroups(Uint8Array.of(0, 3, 0, 29, 0)), undefined, 'half a group');
+  t.equal(decodePointFormats(Uint8Array.of(0)), undefined, 'no format');
 
   const message = encodeHandshake(16, 2, utf8('body'));
   t.equal(decodeFragments(message.subarray(0, message.length - 1)), undefined);

@@ -9,8 +9,8 @@ import { Associations } from '../../../src/dtls/associations.ts';
 import { cipherSuite } from '../../../src/dtls/codec/cipherSuite.ts';
 import { newCounters } from '../../../src/dtls/counters.ts';
 import { defaultLimits } from '../../../src/dtls/endpoint.ts';
+import type { Established } from '../../../src/dtls/established.ts';
 import { FinishedVerified } from '../../../src/dtls/proof.ts';
-import type { Established } from '../../../src/dtls/serverHandshake.ts';
 import { type SessionState, sessionState } from '../../../src/dtls/sessionState.ts';
 import { SessionTable } from '../../../src/dtls/sessionTable.ts';
 
@@ -115,7 +115,8 @@ function established(n: number, suiteId: number): Established {
   const suite = cipherSuite(suiteId)!;
   const direction = (fill: number) => ({
     key: new Uint8Array(suite.keyLength).fill(fill),
-    iv: new Uint8Array(4).fill(fill),
+    iv: new Uint8Array(suite.implicitIvLength).fill(fill),
+    mac: new Uint8Array(suite.macKeyLength).fill(fill),
   });
   return {
     proof: FinishedVerified.check(noBytes, noBytes)!,
@@ -127,9 +128,9 @@ function established(n: number, suiteId: number): Established {
     cids: undefined,
     clientRandom: new Uint8Array(32).fill(n),
     readSequence: 0,
-    verifyData: new Uint8Array(12).fill(0x33),
-    messageSequence: 3,
-    plainSequence: 3,
+    writeSequence: 0,
+    lastFlight: { verifyData: new Uint8Array(12).fill(0x33), messageSequence: 3, plainSequence: 3 },
+    resumption: undefined,
   };
 }
 
