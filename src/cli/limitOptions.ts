@@ -42,6 +42,7 @@ export interface LimitOptions {
 export function dtlsLimits(options: LimitOptions): Partial<DtlsLimits> {
   const perSecond = rate(String(options.handshakeRate));
   const { failuresPerNetwork, handshakesPerIdentity } = options;
+  const firstTimeout = duration(options.dtlsTimeout);
   return {
     maxAssociations: options.maxSessions,
     idleTimeout: duration(options.sessionIdle),
@@ -54,12 +55,14 @@ export function dtlsLimits(options: LimitOptions): Partial<DtlsLimits> {
       perSecond: handshakesPerIdentity / 60,
       burst: Math.max(defaultLimits.handshakesPerIdentity.burst, handshakesPerIdentity),
     },
-    firstTimeout: duration(options.dtlsTimeout),
+    firstTimeout,
+    // A flight is sent four times more at least, the time between them doubling: 1 + 2 + 4 + 8.
+    giveUpAfter: Math.max(defaultLimits.giveUpAfter, 15 * firstTimeout),
   };
 }
 
 /** `90s`, `15m`, `12h` or `7d`, in milliseconds. */
-function duration(text: Milliseconds | string): Milliseconds {
+export function duration(text: Milliseconds | string): Milliseconds {
   if (typeof text === 'number') return text;
   const match = /^([1-9]\d{0,5})([smhd])$/.exec(text);
   if (match === null) throw new InvalidArgumentError('expected a duration, e.g. 90s, 15m, 12h or 7d');

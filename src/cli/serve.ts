@@ -3,7 +3,8 @@ import { pino } from 'pino';
 import { OperatorError } from '../adapters/operatorError.ts';
 import type { SocketAddress } from '../adapters/udpSocket.ts';
 import { startServer } from '../server/server.ts';
-import { dtlsLimits, type LimitOptions, withLimitOptions } from './limitOptions.ts';
+import { type DtlsOptions, dtlsSettings, withDtlsOptions } from './dtlsOptions.ts';
+import { type LimitOptions, withLimitOptions } from './limitOptions.ts';
 import { fail } from './output.ts';
 
 export function serveCommand(): Command {
@@ -21,7 +22,7 @@ export function serveCommand(): Command {
     .option('--objects <dir>', 'know the LwM2M objects in the files of a directory too: see docs/content.md')
     .option('--strict-parameters', 'refuse LwM2M requests with parameters that LwM2M does not know', false)
     .option('--drop-sessions', 'forget all DTLS sessions first: for a directory that was copied or restored', false);
-  return withLimitOptions(command)
+  return withDtlsOptions(withLimitOptions(command))
     .addHelpText('after', examples)
     .action(async (options: ServeOptions) => {
       try {
@@ -43,7 +44,7 @@ async function serve(options: ServeOptions): Promise<void> {
     objects: options.objects,
     strictParameters: options.strictParameters,
     dropSessions: options.dropSessions,
-    limits: dtlsLimits(options),
+    ...dtlsSettings(options),
     log,
   });
   log.info({
@@ -62,7 +63,7 @@ async function serve(options: ServeOptions): Promise<void> {
   process.once('SIGINT', stop);
 }
 
-interface ServeOptions extends LimitOptions {
+interface ServeOptions extends LimitOptions, DtlsOptions {
   readonly data: string;
   readonly coap: SocketAddress | string;
   readonly coaps: SocketAddress | string;
@@ -105,4 +106,5 @@ const examples = `
 Examples:
   rollcall serve
   rollcall serve --data /var/lib/rollcall --coaps 0.0.0.0:5684 --coap off
+  rollcall serve --suites TLS_PSK_WITH_AES_128_CCM_8,TLS_PSK_WITH_AES_128_CCM --dtls-timeout 9s
 `;

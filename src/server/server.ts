@@ -17,6 +17,7 @@ import { maxSockets, UdpListener } from '../adapters/udpListener.ts';
 import type { SocketAddress } from '../adapters/udpSocket.ts';
 import { type Instant, seconds } from '../base/time.ts';
 import { CoapEndpoint } from '../coap/endpoint.ts';
+import type { CipherSuite } from '../dtls/codec/cipherSuite.ts';
 import { DtlsEndpoint, type DtlsLimits, defaultLimits } from '../dtls/endpoint.ts';
 import { RegistrationIds } from '../fleet/registrationId.ts';
 import { emptyCommit } from '../fleet/store.ts';
@@ -47,6 +48,10 @@ export interface ServerOptions {
   readonly strictParameters: boolean;
   /** Forgets all DTLS sessions first: needed where the directory was copied or restored. */
   readonly dropSessions: boolean;
+  /** Cipher suites to agree to, most wanted first. */
+  readonly suites: readonly CipherSuite[];
+  /** Whether sessions may be resumed. */
+  readonly resumption: boolean;
   /** Instead of the standard ones. */
   readonly limits: Partial<DtlsLimits>;
   readonly log: Logger;
@@ -101,8 +106,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     fakeKeySecret: keyring.fakeKeys,
     cids: new PermutedConnectionIds(keyring.connectionIds),
     psk: pskLookup(store, error => report.broken('credential', error)),
+    suites: options.suites,
     limits: options.limits,
-    resumption: resumptionLookup(store, new PermutedConnectionIds(keyring.sessionIds)),
+    resumption: options.resumption ? resumptionLookup(store, new PermutedConnectionIds(keyring.sessionIds)) : undefined,
   });
 
   const coap = new CoapEndpoint({
