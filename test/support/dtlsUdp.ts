@@ -1,6 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram';
+import { PermutedConnectionIds } from '../../src/adapters/connectionIds.ts';
 import { SystemRandom } from '../../src/adapters/systemRandom.ts';
-import { type Bytes, utf8 } from '../../src/base/bytes.ts';
+import { type Bytes, toHex, utf8 } from '../../src/base/bytes.ts';
 import type { Peer } from '../../src/base/peer.ts';
 import type { RandomSource } from '../../src/base/random.ts';
 import type { Instant, Now, WallTime } from '../../src/base/time.ts';
@@ -8,6 +9,7 @@ import { DtlsClient } from '../../src/dtls/client.ts';
 import type { CipherSuite } from '../../src/dtls/codec/cipherSuite.ts';
 import { DtlsEndpoint, type DtlsOut, type Session } from '../../src/dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../../src/dtls/fault.ts';
+import type { ResumableSession } from '../../src/dtls/resumption.ts';
 
 /** A DTLS server on a real UDP socket of this machine: it answers each message with the same in upper case. */
 export class UdpServer {
@@ -19,6 +21,7 @@ export class UdpServer {
   readonly closed: CloseReason[] = [];
   readonly failed: HandshakeReport[] = [];
   readonly datagrams: { from: 'client' | 'server'; datagram: Bytes }[] = [];
+  readonly #resumable = new Map<string, ResumableSession>();
   readonly #socket: Socket;
   readonly #server: DtlsEndpoint;
   #timer: NodeJS.Timeout | undefined;
@@ -36,6 +39,10 @@ export class UdpServer {
       },
       random: options.random ?? new SystemRandom(),
       firstPeer: 1,
+      resumption: {
+        idOf: origin => sessionIds.of(origin),
+        find: sessionId => this.#resumable.get(toHex(sessionId)),
+      },
       ...(options.suites && { suites: options.suites }),
       limits: { maxAssociations: 64 },
     });
@@ -80,6 +87,10 @@ export class UdpServer {
     },
     verified: (peer, session) => {
       this.verified.push(session);
+      const { resumption } = session;
+      if (resumption !== undefined) {
+        this.#resumable.set(toHex(sessionIds.of(resumption.origin)), { ...session, ...resumption });
+      }
       this.maxPlaintexts.push(this.#server.maxPlaintext(peer));
       this.#server.confirmed(peer, this.#out);
     },
@@ -165,6 +176,7 @@ function now(): Now {
   return { instant: performance.now() as Instant, wall: Date.now() as WallTime };
 }
 
+const sessionIds = new PermutedConnectionIds(new Uint8Array(24).map((_, n) => n));
 export const testIdentity = 'Client_identity';
 export const testKey = utf8('0123456789abcdef');
 export const testKeyHex = '30313233343536373839616263646566';
