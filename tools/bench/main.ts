@@ -1,16 +1,13 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../../src/adapters/operatorError.ts';
 import { fail, printJson, printTable } from '../../src/cli/output.ts';
-import { progressBar } from '../../src/cli/progress.ts';
 import { type Measurement, machine } from './figures.ts';
 import { type MicroFigure, micro } from './micro.ts';
+import { type ReportOptions, writeReport } from './report.ts';
 import { elsewhere, type Rival, rivals } from './rivals.ts';
 import { measureOurs, measureRival, type RunOptions } from './run.ts';
 import { scenarios, type Transport } from './scenarios.ts';
-import { silent, standing } from './standing.ts';
+import { measureSilent, silent } from './standing.ts';
 
 /**
  * What one operation costs the server: CPU of all its threads as the operating system counts it, beside rates and
@@ -41,6 +38,15 @@ program
   .description("parts of the road without sockets and disk, in units of node-coap's codec")
   .option('--json', 'print one JSON document', false)
   .action(({ json }: { json: boolean }) => printMicro(micro(), json));
+program
+  .command('report')
+  .description('measure everything, rivals too, and write bench/REPORT.md with its plots; takes minutes')
+  .option('--folder <dir>', 'where to', 'bench')
+  .option('--operations <count>', 'how many to measure, in each repetition', parseCount, 20_000)
+  .option('--repetitions <count>', 'how often', parseCount, 3)
+  .option('--sessions <count>', 'how many devices are silent', parseCount, 200_000)
+  .option('--peers <counts>', 'on how many open sessions to measure updates', parseCounts, [100, 1000, 10_000])
+  .action((options: ReportOptions & { folder: string }) => writeReport(options.folder, options).catch(fail));
 program.parse();
 
 async function bench(name: string, options: BenchOptions): Promise<void> {
@@ -68,20 +74,13 @@ function printMicro(parts: readonly MicroFigure[], json: boolean): void {
 
 /** Both are shown by one run: many sessions, and a restart. */
 async function benchSilent(name: string, { sessions, json }: BenchOptions): Promise<void> {
-  const data = await mkdtemp(join(tmpdir(), 'rollcall-bench-'));
-  const bar = progressBar('preloading', sessions);
-  try {
-    const figures = await standing(data, sessions, done => bar.at(done));
-    bar.end();
-    const shown = silent[name]!.figures.map(figure => [figure, figures[figure]] as const);
-    const { node, cores } = machine();
-    const report = { scenario: name, ...Object.fromEntries(shown), node, cores };
-    if (json) printJson(report);
-    else printTable(Object.entries(report).map(([figure, value]) => [figure, String(value)]));
-    if (figures.handshakes > 0) process.exitCode = 1;
-  } finally {
-    await rm(data, { recursive: true, force: true });
-  }
+  const figures = await measureSilent(sessions);
+  const shown = silent[name]!.figures.map(figure => [figure, figures[figure]] as const);
+  const { node, cores } = machine();
+  const report = { scenario: name, ...Object.fromEntries(shown), node, cores };
+  if (json) printJson(report);
+  else printTable(Object.entries(report).map(([figure, value]) => [figure, String(value)]));
+  if (figures.handshakes > 0) process.exitCode = 1;
 }
 
 function printMeasurements(measurements: readonly Measurement[]): void {
@@ -143,6 +142,10 @@ function parseWhole(text: string): number {
   const count = Number(text);
   if (!Number.isInteger(count) || count < 0) throw new InvalidArgumentError('expected a whole number');
   return count;
+}
+
+function parseCounts(text: string): number[] {
+  return text.split(',').map(parseCount);
 }
 
 function parseCount(text: string): number {

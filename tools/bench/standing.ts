@@ -1,5 +1,9 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { utf8 } from '../../src/base/bytes.ts';
+import { progressBar } from '../../src/cli/progress.ts';
 import { addCredentials, type SimulatedDevice, simulatedDevice } from '../load/fleet.ts';
 import { type Target, UdpDevice } from '../load/udpDevice.ts';
 import { preload } from './preload.ts';
@@ -45,6 +49,18 @@ export async function standing(data: string, sessions: number, progress: (done: 
     };
   } finally {
     await server.stop();
+  }
+}
+
+/** `standing` on a store of its own. */
+export async function measureSilent(sessions: number): Promise<Standing> {
+  const data = await mkdtemp(join(tmpdir(), 'rollcall-bench-'));
+  const bar = progressBar('preloading', sessions);
+  try {
+    return await standing(data, sessions, done => bar.at(done));
+  } finally {
+    bar.end();
+    await rm(data, { recursive: true, force: true });
   }
 }
 
