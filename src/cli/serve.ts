@@ -21,7 +21,11 @@ export function serveCommand(): Command {
     .option('--profiles <dir>', 'read profiles from the files of a directory: see docs/profiles.md')
     .option('--objects <dir>', 'know the LwM2M objects in the files of a directory too: see docs/content.md')
     .option('--strict-parameters', 'refuse LwM2M requests with parameters that LwM2M does not know', false)
-    .option('--drop-sessions', 'forget all DTLS sessions first: for a directory that was copied or restored', false);
+    .option('--drop-sessions', 'forget all DTLS sessions first: for a directory that was copied or restored', false)
+    .option(
+      '--dangerous-key-log <file>',
+      'write the secrets of all new sessions to a file, for packet analysers: see docs/dtls.md',
+    );
   return withDtlsOptions(withLimitOptions(command))
     .addHelpText('after', examples)
     .action(async (options: ServeOptions) => {
@@ -44,6 +48,7 @@ async function serve(options: ServeOptions): Promise<void> {
     objects: options.objects,
     strictParameters: options.strictParameters,
     dropSessions: options.dropSessions,
+    keyLog: options.dangerousKeyLog,
     ...dtlsSettings(options),
     log,
   });
@@ -72,6 +77,7 @@ interface ServeOptions extends LimitOptions, DtlsOptions {
   readonly objects?: string;
   readonly strictParameters: boolean;
   readonly dropSessions: boolean;
+  readonly dangerousKeyLog?: string;
 }
 
 /** `5684`, `0.0.0.0:5684`, `[::]:5684`, or `off`. */

@@ -20,6 +20,7 @@ import { Hmac } from './crypto/hmac.ts';
 import type { Established } from './established.ts';
 import type { CloseReason, HandshakeFault, HandshakeReport } from './fault.ts';
 import { type HalfOpen, type HalfOpenLimits, HalfOpenTable } from './halfOpen.ts';
+import type { KeyLog } from './keyLog.ts';
 import type { Owner, PskPort } from './psk.ts';
 import type { Resumption, ResumptionPort } from './resumption.ts';
 import { type HandshakePolicy, type HandshakeStep, ServerHandshake } from './serverHandshake.ts';
@@ -56,6 +57,7 @@ export class DtlsEndpoint {
       psk: options.psk,
       cids: options.cids,
       resumption: options.resumption,
+      keyLog: options.keyLog,
       resumptionLifetime: limits.resumptionLifetime,
       fakeKeys: new Hmac('sha256', options.fakeKeySecret ?? options.random.bytes(32)),
     };
@@ -403,6 +405,8 @@ export interface DtlsOptions {
   readonly cids?: ConnectionIds | undefined;
   /** Without it every handshake is a full one. */
   readonly resumption?: ResumptionPort | undefined;
+  /** Without it, as it should be, the secrets of sessions go nowhere. */
+  readonly keyLog?: KeyLog | undefined;
   readonly limits?: Partial<DtlsLimits>;
 }
 

@@ -17,6 +17,7 @@ import type { Hmac } from './crypto/hmac.ts';
 import { KeySchedule, premasterSecret, type SessionKeys, verifyDataLength } from './crypto/keySchedule.ts';
 import type { Established } from './established.ts';
 import type { HandshakeFault } from './fault.ts';
+import type { KeyLog } from './keyLog.ts';
 import { answerTo, type NegotiationPolicy, negotiate, type Terms } from './negotiation.ts';
 import { type CookieVerified, FinishedVerified } from './proof.ts';
 import { openRecord, protectedLength, sealRecord } from './protection.ts';
@@ -308,6 +309,7 @@ export class ServerHandshake {
       return this.#fail('transcript-differs', AlertDescription.decryptError);
     }
     this.#state = { expects: 'nothing' };
+    this.#policy.keyLog?.secret(this.clientRandom, schedule.masterSecret);
     const lastFlight = {
       verifyData: schedule.verifyData('server', concatBytes(keyed.transcript, expected)),
       messageSequence: keyed.messageSequence,
@@ -390,6 +392,8 @@ export interface HandshakePolicy extends NegotiationPolicy {
   readonly cids: ConnectionIds | undefined;
   /** Makes the key that stands in for an unknown identity's: the same at each attempt, as a real one would be. */
   readonly fakeKeys: Hmac;
+  /** `undefined`: nobody is told the secrets. */
+  readonly keyLog: KeyLog | undefined;
   /** For how long after its full handshake a session may be resumed. */
   readonly resumptionLifetime: Milliseconds;
 }

@@ -5,6 +5,7 @@ import { DirectoryLock } from '../adapters/directoryLock.ts';
 import { listen } from '../adapters/doorbell.ts';
 import { EventSweep } from '../adapters/eventRetention.ts';
 import { HandshakeLog } from '../adapters/handshakeLog.ts';
+import { KeyLogFile } from '../adapters/keyLogFile.ts';
 import { profileSet, syncProfiles } from '../adapters/lmdbProfiles.ts';
 import { dropSessions } from '../adapters/lmdbSessions.ts';
 import { LmdbStore } from '../adapters/lmdbStore.ts';
@@ -30,7 +31,7 @@ import { LimitWatch } from './limits.ts';
 import { isPlainPeer, maxPlainPeers, PlainPeers } from './plainPeers.ts';
 import { pskLookup } from './pskLookup.ts';
 import { recoverLifetimes } from './recovery.ts';
-import { createReport } from './report.ts';
+import { createReport, type ServerReport } from './report.ts';
 import { resumptionLookup } from './resumptionLookup.ts';
 import { StoredSessions } from './storedSessions.ts';
 
@@ -48,6 +49,8 @@ export interface ServerOptions {
   readonly strictParameters: boolean;
   /** Forgets all DTLS sessions first: needed where the directory was copied or restored. */
   readonly dropSessions: boolean;
+  /** A file for the secrets of new sessions; without it, as it should be, they are written nowhere. */
+  readonly keyLog?: string | undefined;
   /** Cipher suites to agree to, most wanted first. */
   readonly suites: readonly CipherSuite[];
   /** Whether sessions may be resumed. */
@@ -99,6 +102,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     store.commit({ ...emptyCommit, sessions: [{ kind: 'ended', forget: false, ...ended }] }, () => undefined),
   );
   const sessions = stored.size;
+  const keyLog = options.keyLog === undefined ? undefined : openKeyLog(options.keyLog, log, report);
   const dtls = new DtlsEndpoint({
     random,
     firstPeer: Math.max(firstPeer, stored.highestPeer + 1),
@@ -108,6 +112,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     psk: pskLookup(store, error => report.broken('credential', error)),
     suites: options.suites,
     limits: options.limits,
+    keyLog,
     resumption: options.resumption ? resumptionLookup(store, new PermutedConnectionIds(keyring.sessionIds)) : undefined,
   });
 
@@ -222,12 +227,23 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       clearTimeout(timer);
       await Promise.all([sockets.coap?.close(), sockets.coaps?.close()]);
       await handshakes.close();
+      keyLog?.close();
       await store.close();
       await lock.release();
       watch.look();
       log.info({ msg: 'stopped', counters: report.counters, dtls: dtls.counters, coap: coap.counters });
     },
   };
+}
+
+function openKeyLog(file: string, log: Logger, report: ServerReport): KeyLogFile {
+  const keyLog = new KeyLogFile(file, error => report.broken('key log', error));
+  log.warn({
+    msg: 'DANGEROUS: key log',
+    file,
+    text: 'the secrets of all new sessions are written there: whoever reads it reads and forges what devices say',
+  });
+  return keyLog;
 }
 
 /** Events that are looked at in one turn, and how often that is: a million take a quarter of an hour. */

@@ -19,6 +19,7 @@ import {
 import { connectionIdLength } from '../../src/dtls/connectionId.ts';
 import { DtlsEndpoint, type DtlsLimits, type DtlsOut, type Session } from '../../src/dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../../src/dtls/fault.ts';
+import { keyLogLine } from '../../src/dtls/keyLog.ts';
 import type { Owner, PskEntry } from '../../src/dtls/psk.ts';
 import type { ResumableSession, ResumptionPort } from '../../src/dtls/resumption.ts';
 
@@ -49,6 +50,8 @@ export class HandshakePair {
   intercept: (from: 'client' | 'server', datagram: Bytes, remote: Remote) => readonly Bytes[] = (_, datagram) => [
     datagram,
   ];
+  /** What `--dangerous-key-log` would write. */
+  readonly keyLog: string[] = [];
   time = 1000;
 
   readonly #options: PairOptions;
@@ -72,6 +75,7 @@ export class HandshakePair {
       firstPeer,
       ...(suites && { suites }),
       cids: connectionIds,
+      keyLog: { secret: (random, secret) => void this.keyLog.push(keyLogLine(random, secret)) },
       ...(this.#options.resumption === true && { resumption: this.#resumption }),
       limits: { maxAssociations: 8, ...limits },
     });

@@ -5,6 +5,8 @@ import { once } from 'node:events';
 export class UdpProxy {
   readonly fromClient: Buffer[] = [];
   readonly fromServer: Buffer[] = [];
+  /** Both, in their order. */
+  readonly passed: { readonly from: 'client' | 'server'; readonly datagram: Buffer }[] = [];
   readonly #server: { host: string; port: number };
   readonly #inside = createSocket('udp4');
   #outside: Socket | undefined;
@@ -21,6 +23,7 @@ export class UdpProxy {
     proxy.#inside.on('message', (datagram, from) => {
       proxy.#client = from;
       proxy.fromClient.push(datagram);
+      proxy.passed.push({ from: 'client', datagram });
       if (proxy.#losing > 0) proxy.#losing--;
       else proxy.send(datagram);
     });
@@ -50,6 +53,7 @@ export class UdpProxy {
     const outside = createSocket('udp4');
     outside.on('message', datagram => {
       this.fromServer.push(datagram);
+      this.passed.push({ from: 'server', datagram });
       this.#inside.send(datagram, this.#client.port, this.#client.address);
     });
     outside.bind(0, '127.0.0.1');

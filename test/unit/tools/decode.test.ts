@@ -4,8 +4,10 @@ import { type Bytes, concatBytes, utf8 } from '../../../src/base/bytes.ts';
 import { Method } from '../../../src/coap/codec/code.ts';
 import { encodeMessage } from '../../../src/coap/codec/message.ts';
 import { Options, UriPath } from '../../../src/coap/codec/option.ts';
+import { allCipherSuites } from '../../../src/dtls/codec/cipherSuite.ts';
 import { isCapture, readCapture } from '../../../tools/decode/capture.ts';
 import { describe } from '../../../tools/decode/describe.ts';
+import { KeyLogOpener } from '../../../tools/decode/keyLog.ts';
 import { handshakePair } from '../../support/handshakePair.ts';
 
 const u16 = (value: number): Bytes => Uint8Array.of(value >>> 8, value);
@@ -72,6 +74,26 @@ t.test('a handshake is told message by message', async t => {
     t.match(told, pattern);
   }
 });
+
+t.test(
+  'with the key log, what was said in a session is told, in all suites, with and without connection IDs',
+  async t => {
+    for (const suite of allCipherSuites) {
+      for (const cid of [undefined, utf8('8 bytes!')]) {
+        const pair = handshakePair({ suites: [suite], clientSuites: [suite], ...(cid && { cid }) }).connect();
+        pair.client.send('hello');
+        const told = (opener: KeyLogOpener) =>
+          pair.sent.flatMap(({ datagram }) => describe(datagram, 8, opener.datagram('a', 'b', datagram, 8))).join('\n');
+        const opened = told(new KeyLogOpener(pair.keyLog.join('')));
+        t.equal(opened.match(/^ {2}protected: handshake, 24 bytes\n {4}finished, /gm)?.length, 2, suite.name);
+        t.match(opened, /protected: applicationData, 5 bytes/);
+        t.notMatch(opened, /^ {2}protected$/m);
+        const other = told(new KeyLogOpener(`CLIENT_RANDOM ${'00'.repeat(32)} ${'00'.repeat(48)}`));
+        t.notMatch(other, /applicationData, 5 bytes/, 'and not with the log of another');
+      }
+    }
+  },
+);
 
 t.test('CoAP in clear is told with its options', async t => {
   const options = Options.empty.with(UriPath, 'rd').with(UriPath, 'a\u001b[2J');
