@@ -19,7 +19,7 @@ import { type Dossier, Dossiers } from '../service/dossier.ts';
 import { executeOperation, readOperation, writeOperation } from '../service/operationOf.ts';
 import { type EventOptions, printEvents, withEventOptions } from './events.ts';
 import { eventPages } from './follow.ts';
-import { type CommonOptions, endpointName, examples, wholeNumber, withCommonOptions } from './options.ts';
+import { type CommonOptions, digit, endpointName, examples, wholeNumber, withCommonOptions } from './options.ts';
 import { fail, printJson, printTable } from './output.ts';
 import { withStore } from './store.ts';
 
@@ -111,7 +111,7 @@ function withWaiting(command: Command): Command {
     .option('--timeout <seconds>', 'how long to wait here for the outcome', wholeNumber, 60)
     .option('--no-wait', 'print the id of the command and leave')
     .option('--deadline <seconds>', 'give it up if it has no outcome by then; a day by default', wholeNumber)
-    .option('--priority <0-9>', 'the higher goes first; 4 by default', wholeNumber)
+    .option('--priority <0-9>', 'the higher goes first; 4 by default', digit)
     .option('--attempts <count>', 'how often it may be sent, if it may be done twice; 3 by default', wholeNumber);
 }
 

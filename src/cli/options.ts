@@ -45,6 +45,11 @@ export function keyBytes(text: string): Bytes {
   return key;
 }
 
+export function digit(text: string): number {
+  if (!/^[0-9]$/.test(text)) throw new InvalidArgumentError('expected a digit, 0 to 9');
+  return Number(text);
+}
+
 export function wholeNumber(text: string): number {
   const number = Number(text);
   if (!Number.isSafeInteger(number) || number < 1) throw new InvalidArgumentError('expected a whole number from 1 on');
