@@ -269,6 +269,30 @@ t.test('what has no outcome by its deadline is given up, and an answer that come
   t.match(world.command(device, late), { state: 'unknown-outcome' });
 });
 
+t.test('a device that answers a command twice would end it twice', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(1000);
+  // On a slow way the request is sent again before its answer arrives, and answered again, in another record.
+  const atOnce = world.toServer.bind(world);
+  let answers = 0;
+  world.toServer = (from, datagram) => {
+    answers++;
+    world.after(5000, () => atOnce(from, datagram));
+  };
+  const restarted = world.queue(device, reboot);
+  world.run(30_000);
+  t.ok(answers > 1, `${answers} answers`);
+  t.strictSame(device.executed, ['/3/0/4 '], 'and it is carried out once');
+  t.match(world.command(device, restarted), { state: 'succeeded', reason: '2.04' });
+  const told = world.story(device, 'command');
+  t.strictSame(told, ['command queued', 'command sent', 'command succeeded 2.04']);
+  world.toServer = atOnce;
+  const next = world.queue(device, read);
+  world.run(5000);
+  t.match(world.command(device, next), { state: 'succeeded' }, 'the late answer is not taken for that of the next');
+});
+
 t.test('Send is stored once, also if the answer is lost in a crash', async t => {
   const world = new SmallWorld();
   const device = world.device('node-1', { objects: thermometer() }).connect().register();

@@ -80,3 +80,20 @@ t.test('paths and methods that are not there are 4.04 and 4.05', async t => {
   }
   t.equal(codeOf(registrar.deregister('/rd')), '4.05');
 });
+
+t.test('10,000 resources in one Send would fill the store, or half of it', async t => {
+  const registrar = new Registrar();
+  const caller = { psk: 'node-1' };
+  registrar.register({ query: 'lwm2m=1.1&lt=300', contentFormat: 40, payload: '</3303/0>' }, caller);
+  const send = (count: number) => {
+    const records = Array.from({ length: count }, (_, n) => ({ n: `/3303/${n}/5700`, v: 1 }));
+    const answer = registrar.update('/dp', { contentFormat: 110, payload: JSON.stringify(records) }, caller);
+    return [codeOf(answer), registrar.refused];
+  };
+  const reports = () => registrar.events.filter(({ type }) => type === 'value').length;
+  t.equal(send(10)[0], '2.04');
+  t.equal(reports(), 1);
+  t.strictSame(send(10_000), ['4.00', 'send-unreadable']);
+  t.equal(reports(), 1, 'nothing of it is stored');
+  t.equal(send(10)[0], '2.04', 'and the device goes on');
+});
