@@ -1,10 +1,11 @@
-import { chmod, mkdir, stat } from 'node:fs/promises';
+import { chmod, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Decoder, Encoder } from 'cbor-x';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Bytes } from '../base/bytes.ts';
 import type { Outage } from '../fleet/outage.ts';
 import { storeForm } from './lmdbForms.ts';
+import { makeDirectory } from './makeDirectory.ts';
 import { OperatorError } from './operatorError.ts';
 
 /** The sub-databases of a data directory; `lmdbForms` says what stands in them. */
@@ -44,8 +45,11 @@ export interface Meta {
 
 /** Opens a data directory, making it if `create`; only its owner can look into it. */
 export async function openEnvironment(directory: string, create: boolean): Promise<Environment> {
-  if (create) await mkdir(directory, { recursive: true, mode: 0o700 });
-  else if (!(await exists(join(directory, 'data.mdb')))) {
+  if (create) {
+    await makeDirectory(directory).catch(error => {
+      throw new OperatorError(`the directory ${directory} cannot be made: ${error.message}`);
+    });
+  } else if (!(await exists(join(directory, 'data.mdb')))) {
     throw new OperatorError(`no store in ${directory}: start the server there once, or name another one with --data`);
   }
   const root = open<Bytes, string>({
