@@ -20,7 +20,8 @@ export function rollcallProgram(): Command {
     .addCommand(eventsCommand())
     .addCommand(handshakesCommand())
     .addCommand(keyCommand());
-  for (const command of commandsOf(program)) command.exitOverride();
+  // Long names of options leave few columns to what they do: it is wrapped in them all the same.
+  for (const command of commandsOf(program)) command.exitOverride().configureHelp({ minWidthToWrap: 24 });
   return program;
 }
 
