@@ -14,6 +14,7 @@ import { measureSilent, silent } from './standing.ts';
  * latencies, which depend on what else the machine does.
  */
 const program = new Command('bench')
+  .enablePositionalOptions()
   .description('Measure what an operation costs the server, which runs in a process of its own')
   .addArgument(
     new Argument('<scenario>', 'what the devices do').choices([...Object.keys(scenarios), ...Object.keys(silent)]),
@@ -44,6 +45,7 @@ program
   .option('--folder <dir>', 'where to', 'bench')
   .option('--operations <count>', 'how many to measure, in each repetition', parseCount, 20_000)
   .option('--repetitions <count>', 'how often', parseCount, 3)
+  .option('--preloaded <count>', 'how many other devices the store holds already', parseWhole, 100_000)
   .option('--sessions <count>', 'how many devices are silent', parseCount, 200_000)
   .option('--peers <counts>', 'on how many open sessions to measure updates', parseCounts, [100, 1000, 10_000])
   .action((options: ReportOptions & { folder: string }) => writeReport(options.folder, options).catch(fail));

@@ -10,8 +10,8 @@ import { measureSilent, type Standing } from './standing.ts';
 
 /** Measures everything that the report shows, rivals in the same run, and writes it with its plots into a folder. */
 export async function writeReport(folder: string, options: ReportOptions): Promise<void> {
-  const { operations, repetitions, sessions, peers } = options;
-  const run: RunOptions = { operations, repetitions, warmUp: 3000, inFlight: 64, preloaded: 100_000, peers: 100 };
+  const { operations, repetitions, preloaded, sessions, peers } = options;
+  const run: RunOptions = { operations, repetitions, warmUp: 3000, inFlight: 64, preloaded, peers: 100 };
   const started = new Date();
   const registrations = await withRivals('registration', 'coap', run);
   const crowded = await measureOurs('registration', 'coap', { ...run, inFlight: 512 });
@@ -35,6 +35,8 @@ export async function writeReport(folder: string, options: ReportOptions): Promi
 export interface ReportOptions {
   readonly operations: number;
   readonly repetitions: number;
+  /** How many other devices the store holds. */
+  readonly preloaded: number;
   readonly sessions: number;
   /** On how many open sessions updates are measured. */
   readonly peers: readonly number[];

@@ -119,7 +119,7 @@ async function ended(child: ChildProcess): Promise<void> {
 }
 
 // While one handshake is under way it leaves the hellos of others unanswered.
-const oneHandshakeAtATime = { inFlight: 1, operations: 100 };
+const oneHandshakeAtATime = { inFlight: 1, operations: 20 };
 const sharedKey = 'sixteen byte key';
 const startMilliseconds = 500;
 const killMilliseconds = 3000;
