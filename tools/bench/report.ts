@@ -50,15 +50,17 @@ async function withRivals(scenario: string, transport: Transport, run: RunOption
 
 function text(
   started: Date,
-  { operations, repetitions }: ReportOptions,
+  { operations, repetitions, preloaded, sessions, peers }: ReportOptions,
   measurements: readonly Measurement[],
   silent: Standing,
   parts: readonly MicroFigure[],
 ): string {
   const { node, cores, cpu: model, system } = machine();
+  const command = `npm run bench -- report --operations ${operations} --repetitions ${repetitions} --preloaded ${preloaded} --sessions ${sessions} --peers ${peers.join()}`;
   return `# Measured figures
 
-Made by \`npm run bench -- report\` on ${started.toISOString().slice(0, 10)}: ${model}, ${cores} cores, ${system}, Node ${node}. Medians of ${repetitions}
+Made by \`${command}\`
+on ${started.toISOString().slice(0, 10)}: ${model}, ${cores} cores, ${system}, Node ${node}. Medians of ${repetitions}
 repetitions of ${operations} operations (handshakes: half as many), with the extremes. Server and load share the machine. CPU is that of all threads of the server, as the
 operating system counts it; on a virtual machine it grows and shrinks with what the neighbours do, so compare within this page,
 above all with node-coap, whose handler does nothing, and not with figures of another day.
