@@ -40,11 +40,13 @@ export class Admission {
   }
 
   /** `false` for an owner that has handshaken too often: a device in a loop is one commit each time. */
-  mayComplete(now: Instant, { row, credential }: Owner): boolean {
-    const key = `${row} ${credential}`;
-    if (!this.#owners.allows(now, key)) return false;
-    this.#owners.charge(now, key);
-    return true;
+  mayComplete(now: Instant, owner: Owner): boolean {
+    return this.#owners.allows(now, keyOf(owner));
+  }
+
+  /** The owner proved its key: only that is ever charged to it. */
+  completed(now: Instant, owner: Owner): void {
+    this.#owners.charge(now, keyOf(owner));
   }
 
   expire(now: Instant): void {
@@ -61,6 +63,10 @@ export interface AdmissionLimits {
   readonly failuresPerNetwork: Rate;
   /** Handshakes that succeed, for each credential. */
   readonly handshakesPerIdentity: Rate;
+}
+
+function keyOf({ row, credential }: Owner): string {
+  return `${row} ${credential}`;
 }
 
 const maxKeys = 16_384;

@@ -52,6 +52,7 @@ export class DtlsEndpoint {
   constructor(options: DtlsOptions) {
     const limits = { ...defaultLimits, ...options.limits };
     this.#random = options.random;
+    this.#admission = new Admission(limits);
     this.#policy = {
       suites: options.suites ?? cipherSuites,
       psk: options.psk,
@@ -59,11 +60,11 @@ export class DtlsEndpoint {
       resumption: options.resumption,
       keyLog: options.keyLog,
       resumptionLifetime: limits.resumptionLifetime,
+      mayComplete: (now, owner) => this.#admission.mayComplete(now, owner),
       fakeKeys: new Hmac('sha256', options.fakeKeySecret ?? options.random.bytes(32)),
     };
     this.#cookies = new Cookies(options.random);
     this.#halfOpen = new HalfOpenTable(limits);
-    this.#admission = new Admission(limits);
     this.#associations = new Associations(limits, options.random, this.counters);
     this.#sleepers = options.sleepers ?? noSleepers;
     this.#nextPeer = options.firstPeer;
@@ -251,7 +252,7 @@ export class DtlsEndpoint {
     }
     if (!this.#admit(now, remote, out)) return false;
     const handshake = new ServerHandshake(address, this.#nextPeer++ as Peer, this.#policy, this.#random, {
-      at: now.wall,
+      at: now,
       clientRandom: start.random,
       recordSequence: record.sequence,
       messageSequence,
@@ -340,6 +341,9 @@ export class DtlsEndpoint {
           return this.#establish(now, entry, step.result, out);
         }
         return this.#refuse(now, entry.remote, 'identityRate', step.result.identity, out);
+      case 'held-off':
+        this.#halfOpen.remove(entry);
+        return this.#refuse(now, entry.remote, 'identityRate', step.identity, out);
       default:
         assertNever(step);
     }
@@ -348,6 +352,7 @@ export class DtlsEndpoint {
   #establish(now: Now, { remote, handshake: { peer } }: HalfOpen, established: Established, out: DtlsOut): void {
     const state = this.#associations.establish(now, peer, remote, established, out);
     this.counters.established++;
+    this.#admission.completed(now.instant, established.owner);
     const { identity, resumption } = established;
     out.verified(peer, { ...state, identity, resumption });
   }

@@ -13,6 +13,8 @@ export type HandshakeFault =
   | 'unknown-identity'
   /** The identity is known, and whoever used it does not hold its key. */
   | 'wrong-key'
+  /** The session that was named is known, and whoever named it does not hold its secret. */
+  | 'wrong-session-secret'
   /** The key is right, and the Finished says that the two sides did not see the same handshake. */
   | 'transcript-differs'
   /** The peer stopped answering. */
@@ -34,6 +36,7 @@ export const handshakeFaults: Readonly<Record<HandshakeFault, string>> = {
   'no-common-suite': 'no cipher suite in common; the client offered',
   'unknown-identity': 'nobody goes by this identity',
   'wrong-key': 'the identity is known, and the key does not match',
+  'wrong-session-secret': 'the session to resume is known, and its secret does not match',
   'transcript-differs': 'the key matches, and the two sides did not see the same messages',
   'gave-up': 'the client stopped answering',
   revoked: 'the credential was revoked',

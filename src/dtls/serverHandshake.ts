@@ -1,7 +1,7 @@
 import { type Bytes, concatBytes, noBytes, sameBytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
-import { type Milliseconds, type WallTime, wallAfter } from '../base/time.ts';
+import { type Instant, type Milliseconds, type Now, wallAfter } from '../base/time.ts';
 import { assertNever } from '../base/unreachable.ts';
 import { AlertDescription, encodeAlert } from './codec/alert.ts';
 import { type ClientHello, decodeClientHello } from './codec/clientHello.ts';
@@ -71,7 +71,7 @@ export class ServerHandshake {
 
   readonly #policy: HandshakePolicy;
   readonly #random: RandomSource;
-  readonly #at: WallTime;
+  readonly #at: Now;
   readonly #reassembly: Reassembly;
   /** Sequence numbers of our next records, in epoch 0 and in epoch 1. */
   #plainSequence: number;
@@ -193,7 +193,7 @@ export class ServerHandshake {
     if (hello === undefined || !sameBytes(hello.random, this.clientRandom)) {
       return this.#fail('malformed', AlertDescription.decodeError);
     }
-    const terms = negotiate(hello, this.#policy, this.#at);
+    const terms = negotiate(hello, this.#policy, this.#at.wall);
     if (terms.kind === 'refused') return this.#fail(terms.fault, terms.description, terms.detail);
     return terms.session === undefined
       ? this.#answerInFull(message, hello, terms)
@@ -231,6 +231,12 @@ export class ServerHandshake {
 
   /** The server's Finished comes first here: it covers the two hellos, and the client's covers it too. */
   #resume(message: HandshakeMessage, hello: ClientHello, terms: Terms, session: ResumableSession): HandshakeStep {
+    const { owner, identity } = session;
+    // Who has heard our Finished believes in the session: so it is now or never that a limit says no.
+    if (!this.#policy.mayComplete(this.#at.instant, owner)) {
+      this.#state = { expects: 'nothing' };
+      return { kind: 'held-off', identity };
+    }
     const { body, serverRandom, cids } = this.#serverHello(hello, terms, hello.sessionId);
     const answer = encodeHandshake(HandshakeType.serverHello, message.messageSequence, body);
     const hellos = concatBytes(message.transcript, answer);
@@ -242,13 +248,13 @@ export class ServerHandshake {
       terms,
       schedule,
       keys: schedule.keys(),
-      owner: session.owner,
+      owner,
       cids,
       transcript: concatBytes(hellos, finished),
       messageSequence: message.messageSequence + 2,
       resumed: { answer, finished },
     };
-    this.identity = session.identity;
+    this.identity = identity;
     this.#state = { expects: 'change-cipher-spec', keyed, early: undefined };
     return this.retransmission();
   }
@@ -335,7 +341,7 @@ export class ServerHandshake {
   #resumptionOf({ terms, schedule }: Keyed): Resumption | undefined {
     if (terms.session !== undefined) return terms.session;
     if (!terms.extended || this.#policy.resumption === undefined) return undefined;
-    const until = wallAfter(this.#at, this.#policy.resumptionLifetime);
+    const until = wallAfter(this.#at.wall, this.#policy.resumptionLifetime);
     return { origin: this.peer, masterSecret: schedule.masterSecret, until };
   }
 
@@ -349,7 +355,7 @@ export class ServerHandshake {
     this.#alerted = true;
     return {
       kind: 'alert',
-      fault: keyed.owner === undefined ? 'unknown-identity' : 'wrong-key',
+      fault: faultOf(keyed),
       datagram: this.#alertDatagram(AlertDescription.badRecordMac),
     };
   }
@@ -396,6 +402,8 @@ export interface HandshakePolicy extends NegotiationPolicy {
   readonly keyLog: KeyLog | undefined;
   /** For how long after its full handshake a session may be resumed. */
   readonly resumptionLifetime: Milliseconds;
+  /** Whether this owner may complete one more handshake. Asks, and charges nothing. */
+  mayComplete(now: Instant, owner: Owner): boolean;
 }
 
 /**
@@ -403,7 +411,7 @@ export interface HandshakePolicy extends NegotiationPolicy {
  * stateless (RFC 6347 §4.2.1, §4.2.2).
  */
 export interface FirstHello {
-  readonly at: WallTime;
+  readonly at: Now;
   readonly clientRandom: Bytes;
   readonly recordSequence: number;
   readonly messageSequence: number;
@@ -421,7 +429,9 @@ export type HandshakeStep =
       readonly detail: string | undefined;
       readonly datagram: Bytes;
     }
-  | { readonly kind: 'established'; readonly result: Established };
+  | { readonly kind: 'established'; readonly result: Established }
+  /** The hello is to stay unanswered: the session that it names belongs to somebody who has handshaken too often of late. */
+  | { readonly kind: 'held-off'; readonly identity: Bytes };
 
 /** Named for what it waits for, and holding what that needs. */
 type State =
@@ -470,6 +480,12 @@ interface Keyed {
 interface Resumed {
   readonly answer: Bytes;
   readonly finished: Bytes;
+}
+
+/** Why a Finished does not open. */
+function faultOf({ owner, resumed }: Keyed): HandshakeFault {
+  if (resumed !== undefined) return 'wrong-session-secret';
+  return owner === undefined ? 'unknown-identity' : 'wrong-key';
 }
 
 function copyOf(record: DtlsRecord): DtlsRecord {

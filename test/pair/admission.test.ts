@@ -45,6 +45,27 @@ t.test('a device that handshakes in a loop would cost a commit each time', async
   t.equal(pair.client.connections, before + 1, 'and after a while it may again');
 });
 
+t.test('a device that resumes too often would believe in a session that the server has refused', async t => {
+  const pair = handshakePair({ giveUpAfter: 500, resumption: true });
+  for (let n = 0; n < 12; n++) pair.connect();
+  t.equal(pair.verified.length, 10);
+  t.equal(pair.client.connections, 10, 'nobody heard a Finished in vain');
+  t.match(pair.failed.at(-1), { fault: 'rate-limited', identity: utf8('device-1') });
+  t.same(pair.server.sizes(), { associations: 1, handshakes: 0 });
+  t.equal(pair.server.throttled, 1, 'and what was held off is charged to nobody');
+});
+
+t.test('a hello that is held off would not be let in when it comes again', async t => {
+  const pair = handshakePair({ resumption: true, limits: { handshakesPerIdentity: { burst: 1, perSecond: 0.5 } } });
+  pair.connect();
+  const before = pair.ladder.length;
+  pair.connect();
+  t.equal(pair.client.connections, 2);
+  const lines = pair.ladder.slice(before).join('\n');
+  t.match(lines, /← serverHello\(1\) \[changeCipherSpec\]/, 'the session is resumed');
+  t.match(lines.match(/→ clientHello\(1\)/g), { length: 3 }, 'by the third copy of its hello');
+});
+
 t.test('a network from which handshakes fail would keep the server busy', async t => {
   const pair = handshakePair({ limits: { failuresPerNetwork: { burst: 5, perSecond: 0.5 } } });
   pair.clients.length = 0;

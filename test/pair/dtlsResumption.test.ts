@@ -248,7 +248,11 @@ t.test('somebody at the same address cannot end the session by resuming it', asy
   t.equal(pair.verified.length, 1);
   t.ok(pair.server.session(peer), 'the old one is there');
   t.strictSame(pair.closed, []);
-  t.match(pair.failed, [{ fault: 'wrong-key', identity: utf8('device-1') }], 'told once, and the handshake is gone');
+  t.match(
+    pair.failed,
+    [{ fault: 'wrong-session-secret', identity: utf8('device-1') }],
+    'told once, for what it is, and the handshake is gone',
+  );
   t.equal(pair.server.sizes().handshakes, 0);
 });
 
