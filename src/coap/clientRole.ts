@@ -9,9 +9,9 @@ import { Block2, Observe } from './codec/option.ts';
 import type { Notification, RequestDraft, RequestFault, RequestHandle } from './exchange.ts';
 import type { MessageLayer } from './messageLayer.ts';
 import { type ObservationId, Observations, observationTokenLength } from './observations.ts';
-import type { CoapLimits, CoapOptions } from './options.ts';
 import type { CoapOut } from './out.ts';
 import { type PendingRequest, Requests, type Step } from './requests.ts';
+import type { CoapLimits, CoapOptions } from './settings.ts';
 import { maxTransmitWait, type TransmissionParameters } from './transmission.ts';
 
 /** An endpoint in the role of the client (RFC 7252 §5.1): our own requests and observations, and what peers answer. */

@@ -7,9 +7,9 @@ import type { CoapCounters } from './counters.ts';
 import type { Exchange, Notification, RequestDraft, RequestHandle } from './exchange.ts';
 import { MessageLayer, type Subject } from './messageLayer.ts';
 import type { ObservationId } from './observations.ts';
-import { type CoapOptions, defaultLimits } from './options.ts';
 import type { CoapOut } from './out.ts';
 import { ServerRole } from './serverRole.ts';
+import { type CoapOptions, defaultLimits } from './settings.ts';
 import { defaultTransmission } from './transmission.ts';
 
 /**

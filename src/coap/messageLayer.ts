@@ -5,9 +5,9 @@ import { encodeMessage } from './codec/message.ts';
 import { type CoapCounters, newCounters } from './counters.ts';
 import { Deduplication } from './deduplication.ts';
 import type { Exchange, RequestHandle } from './exchange.ts';
-import type { CoapLimits, CoapOptions } from './options.ts';
 import type { CoapOut } from './out.ts';
 import { Outbox } from './outbox.ts';
+import type { CoapLimits, CoapOptions } from './settings.ts';
 import { exchangeLifetime, type TransmissionParameters } from './transmission.ts';
 
 /**

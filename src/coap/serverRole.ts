@@ -18,8 +18,8 @@ import {
 import type { Exchange } from './exchange.ts';
 import type { CoapFault } from './fault.ts';
 import type { MessageLayer } from './messageLayer.ts';
-import type { AddressCheck, CoapLimits, CoapOptions } from './options.ts';
 import type { CoapOut } from './out.ts';
+import type { AddressCheck, CoapLimits, CoapOptions } from './settings.ts';
 import { maxTransmitWait, type TransmissionParameters } from './transmission.ts';
 
 /**

@@ -6,9 +6,9 @@ import { Method, ResponseCode } from '../coap/codec/code.ts';
 import { ContentFormats } from '../coap/codec/contentFormat.ts';
 import { formatLinks } from '../coap/codec/linkFormat.ts';
 import { type Request, type Response, reply } from '../coap/codec/message.ts';
-import { ContentFormat, LocationPath, Options, UriPath, UriQuery } from '../coap/codec/option.ts';
+import { ContentFormat, Echo, LocationPath, Options, UriPath, UriQuery } from '../coap/codec/option.ts';
 import { CoapEndpoint } from '../coap/endpoint.ts';
-import type { Exchange, RequestFault, RequestHandle } from '../coap/exchange.ts';
+import type { Exchange, RequestDraft, RequestFault, RequestHandle } from '../coap/exchange.ts';
 import type { CoapOut } from '../coap/out.ts';
 import type { TransmissionParameters } from '../coap/transmission.ts';
 import { type ClientOptions, type ClientOut, DtlsClient } from '../dtls/client.ts';
@@ -42,7 +42,7 @@ export class Device {
   readonly #dialect: 'cbor' | 'lwm2m';
   /** What the server called the registration, as the segments of its path (RFC 9176 §5). */
   #location: readonly string[] | undefined;
-  #asked: { handle: RequestHandle | undefined; what: Asked } | undefined;
+  #asked: Asking | undefined;
   /** When it falls asleep, in queue mode. */
   #awakeUntil: Instant | undefined;
   /** When to update because the server wants it: it executed the Registration Update Trigger. */
@@ -82,7 +82,7 @@ export class Device {
   /** Begins a session, a new one if there was one before; on plain CoAP there is nothing to wait for. */
   connect(now: Now, out: DeviceOut): void {
     this.#application?.start(now);
-    if (this.#dtls === undefined) return out.connected();
+    if (this.#dtls === undefined) return out.connected(false);
     this.#forgetServer(now, out);
     this.#dtls.connect(now, this.#dtlsOut(now, out));
   }
@@ -107,7 +107,7 @@ export class Device {
     const { code, payload } = present(this.#application, { paths, format, composite: true });
     if (code !== ResponseCode.Content) throw new Error(`${format} cannot say ${paths.join(', ')}`);
     const options = pathOptions(['dp']).with(ContentFormat, format);
-    this.#ask(now, 'send', Method.POST, options, payload, out);
+    this.#ask(now, 'send', { code: Method.POST, options, payload }, out);
   }
 
   /** A value is another now: whoever observes it hears of it, as the attributes say. */
@@ -117,7 +117,8 @@ export class Device {
   }
 
   deregister(now: Now, out: DeviceOut): void {
-    this.#ask(now, 'deregister', Method.DELETE, pathOptions(this.#registered()), noBytes, out);
+    const draft = { code: Method.DELETE, options: pathOptions(this.#registered()), payload: noBytes };
+    this.#ask(now, 'deregister', draft, out);
   }
 
   /** Says goodbye to the server's DTLS; the registration stays. */
@@ -184,28 +185,33 @@ export class Device {
   }
 
   #postRegistration(now: Now, what: Asked, path: readonly string[], content: MapContent, out: DeviceOut): void {
+    const post = (options: Options, payload: Bytes): void =>
+      this.#ask(now, what, { code: Method.POST, options, payload }, out);
     const options = pathOptions(path);
     // An Update may say nothing but that the device is there; a registration says at least that it is one.
-    if (what === 'update' && Object.keys(content).length === 0)
-      return this.#ask(now, what, Method.POST, options, noBytes, out);
+    if (what === 'update' && Object.keys(content).length === 0) return post(options, noBytes);
     if (this.#dialect === 'cbor') {
-      const payload = writeRegistrationMap(content, 'compact');
-      return this.#ask(now, what, Method.POST, options.with(ContentFormat, ContentFormats.cbor), payload, out);
+      return post(options.with(ContentFormat, ContentFormats.cbor), writeRegistrationMap(content, 'compact'));
     }
     const queried = writeRegisterQuery(content).reduce((all, parameter) => all.with(UriQuery, parameter), options);
     const links = writeObjectLinks({ ...emptyDescription, ...content.description });
-    if (links.length === 0) return this.#ask(now, what, Method.POST, queried, noBytes, out);
-    const typed = queried.with(ContentFormat, ContentFormats.linkFormat);
-    this.#ask(now, what, Method.POST, typed, utf8(formatLinks(links)), out);
+    if (links.length === 0) return post(queried, noBytes);
+    post(queried.with(ContentFormat, ContentFormats.linkFormat), utf8(formatLinks(links)));
   }
 
-  #ask(now: Now, what: Asked, code: number, options: Options, payload: Bytes, out: DeviceOut): void {
+  #ask(now: Now, what: Asked, draft: RequestDraft, out: DeviceOut): void {
     if (this.#asked !== undefined) throw new Error(`${this.#asked.what} is still under way`);
-    this.#asked = { handle: undefined, what };
-    this.#asked.handle = this.#coap.request(now, this.#server, { code, options, payload }, this.#coapOut(now, out));
+    const asked: Asking = { handle: undefined, what, draft };
+    this.#asked = asked;
+    asked.handle = this.#coap.request(now, this.#server, draft, this.#coapOut(now, out));
   }
 
-  #answered(what: Asked, response: Response, out: DeviceOut): void {
+  #answered(now: Now, { what, draft }: Asking, response: Response, out: DeviceOut): void {
+    const echo = response.code === ResponseCode.Unauthorized ? response.options.get(Echo) : undefined;
+    // The server wants to know that we are here, or that the request is no old one: once more with Echo (RFC 9175 §2.3).
+    if (echo !== undefined && !draft.options.has(Echo)) {
+      return this.#ask(now, what, { ...draft, options: draft.options.with(Echo, echo.slice()) }, out);
+    }
     if (what === 'register' && response.code === ResponseCode.Created) {
       this.#location = response.options.all(LocationPath);
     }
@@ -214,12 +220,12 @@ export class Device {
   }
 
   /** Ends what is asked at the moment; `undefined` if this is about something else. */
-  #take(handle: RequestHandle): Asked | undefined {
+  #take(handle: RequestHandle): Asking | undefined {
     const asked = this.#asked;
     // A request may end before `request` has returned its handle: then it is the one that is asked.
     if (asked === undefined || (asked.handle !== undefined && asked.handle !== handle)) return undefined;
     this.#asked = undefined;
-    return asked.what;
+    return asked;
   }
 
   #requested(now: Now, exchange: Exchange, request: Request, out: DeviceOut): void {
@@ -254,12 +260,12 @@ export class Device {
       },
       request: (exchange, request) => this.#requested(now, exchange, request, out),
       response: (handle, response) => {
-        const what = this.#take(handle);
-        if (what !== undefined) this.#answered(what, response, out);
+        const asked = this.#take(handle);
+        if (asked !== undefined) this.#answered(now, asked, response, out);
       },
       failed: (handle, fault) => {
-        const what = this.#take(handle);
-        if (what !== undefined) out.failed(what, fault);
+        const asked = this.#take(handle);
+        if (asked !== undefined) out.failed(asked.what, fault);
       },
       unobserved: exchange => this.#application?.unobserved(exchange),
       // It observes nothing.
@@ -276,7 +282,7 @@ export class Device {
         this.#stayAwake(now);
         out.transmit(datagram);
       },
-      connected: () => out.connected(),
+      connected: (_, resumed) => out.connected(resumed),
       deliver: plaintext => this.#coap.receive(now, this.#server, plaintext, this.#coapOut(now, out)),
       closed: reason => {
         this.#forgetServer(now, out);
@@ -288,11 +294,18 @@ export class Device {
 
 export type Asked = 'register' | 'update' | 'deregister' | 'send';
 
+interface Asking {
+  /** `undefined` until it is sent. */
+  handle: RequestHandle | undefined;
+  readonly what: Asked;
+  readonly draft: RequestDraft;
+}
+
 /** Where the device writes what has to happen next. */
 export interface DeviceOut {
   transmit(datagram: Bytes): void;
-  /** Requests may be made. */
-  connected(): void;
+  /** Requests may be made. `resumed`: in a DTLS session that goes on from the one before. */
+  connected(resumed: boolean): void;
   /** The server's answer, whatever it says: `code` as on the wire, `diagnostic` its payload if that is text. */
   answered(what: Asked, code: number, diagnostic: string): void;
   failed(what: Asked, fault: RequestFault): void;

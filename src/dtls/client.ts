@@ -134,7 +134,7 @@ export class DtlsClient {
         this.#established = established;
         this.#session = step.session;
         this.#sendLastFlight(established, out);
-        return out.connected(step.suite);
+        return out.connected(step.suite, step.resumed);
       }
       default:
         assertNever(step);
@@ -212,7 +212,8 @@ export class DtlsClient {
 
 export interface ClientOut {
   transmit(datagram: Bytes): void;
-  connected(suite: CipherSuite): void;
+  /** `resumed`: without a key exchange, as the session before it. */
+  connected(suite: CipherSuite, resumed: boolean): void;
   /** A view, valid during the call. */
   deliver(plaintext: Bytes): void;
   /** The handshake failed or the session ended. */

@@ -266,6 +266,7 @@ export class ClientHandshake {
       readSequence: record.sequence,
       writeSequence: this.#sealedSequence,
       plainSequence: this.#plainSequence,
+      resumed,
       lastFlight: resumed ? this.#finishedMessage(schedule, concatBytes(this.#transcript, expected)) : undefined,
       // Without extended master secret it is better not to resume at all (RFC 7627 §5.3).
       session: extended && sessionId.length > 0 ? { sessionId, suite, masterSecret: schedule.masterSecret } : undefined,
@@ -370,6 +371,8 @@ export type ClientStep =
       /** Of our next records, in epoch 1 and in epoch 0. */
       readonly writeSequence: number;
       readonly plainSequence: number;
+      /** Whether it is a session that was resumed. */
+      readonly resumed: boolean;
       /** Our Finished, which has still to go out, and again whenever the server repeats its own; if it was resumed. */
       readonly lastFlight: Bytes | undefined;
       /** What it can be resumed with later, if it can. */

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { defaultLimits as coapLimits } from '../coap/options.ts';
+import { defaultLimits as coapLimits } from '../coap/settings.ts';
 import { maxHeld, maxHolding } from '../dtls/associationSender.ts';
 import { defaultLimits as dtlsLimits } from '../dtls/endpoint.ts';
 import { maxMoves } from '../dtls/moves.ts';

@@ -6,7 +6,7 @@ import type { Remote } from '../../src/base/peer.ts';
 import type { SeededRandom } from '../../src/base/random.ts';
 import { type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../../src/base/time.ts';
 import { CoapEndpoint } from '../../src/coap/endpoint.ts';
-import type { CoapLimits } from '../../src/coap/options.ts';
+import type { CoapLimits } from '../../src/coap/settings.ts';
 import { cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
 import { DtlsEndpoint, type DtlsLimits } from '../../src/dtls/endpoint.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';

@@ -8,8 +8,8 @@ import { Options, UriPath } from '../../src/coap/codec/option.ts';
 import { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import type { Exchange, Notification, RequestDraft, RequestFault, RequestHandle } from '../../src/coap/exchange.ts';
 import type { CoapFault } from '../../src/coap/fault.ts';
-import type { CoapOptions } from '../../src/coap/options.ts';
 import type { CoapOut } from '../../src/coap/out.ts';
+import type { CoapOptions } from '../../src/coap/settings.ts';
 
 /**
  * Two CoAP endpoints on a virtual network with a virtual clock. What the network does to a message is `intercept`'s to

@@ -8,6 +8,7 @@ import { Accept, ContentFormat, LocationPath, Options, UriPath, UriQuery } from 
 import { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import type { RequestHandle } from '../../src/coap/exchange.ts';
 import type { CoapOut } from '../../src/coap/out.ts';
+import type { AddressCheck } from '../../src/coap/settings.ts';
 import { Device, type DeviceOptions, type DeviceOut } from '../../src/device/device.ts';
 
 /**
@@ -25,9 +26,10 @@ export class DevicePair {
   readonly #wire: { readonly to: 'device' | 'server'; readonly datagram: Bytes }[] = [];
   readonly #answers = new Map<RequestHandle, Answer[]>();
 
-  constructor(options: Omit<DeviceOptions, 'random'>) {
+  /** `addresses`: whether the server takes bodies in blocks from an address that nobody proved. */
+  constructor(options: Omit<DeviceOptions, 'random'>, addresses?: AddressCheck) {
     this.device = new Device({ random: new SeededRandom(7), ...options });
-    this.#server = new CoapEndpoint({ random: new SeededRandom(8) });
+    this.#server = new CoapEndpoint({ random: new SeededRandom(8), ...(addresses && { addresses }) });
   }
 
   get now(): Now {

@@ -16,6 +16,7 @@ export async function writeReport(folder: string, options: ReportOptions): Promi
   const registrations = await withRivals('registration', 'coap', run);
   const crowded = await measureOurs('registration', 'coap', { ...run, inFlight: 512 });
   const handshakes = await withRivals('handshake', 'coaps', { ...run, operations: Math.ceil(operations / 2) });
+  const resumption = await measureOurs('resume', 'coaps', { ...run, operations: Math.ceil(operations / 2) });
   const hello = await measureOurs('hello', 'coaps', run);
   const notification = await measureOurs('notification', 'coaps', run);
   const updates: Measurement[] = [];
@@ -24,7 +25,7 @@ export async function writeReport(folder: string, options: ReportOptions): Promi
   const parts = micro();
 
   await mkdir(folder, { recursive: true });
-  const ours = [...registrations, crowded, ...handshakes, hello, notification, ...updates];
+  const ours = [...registrations, crowded, ...handshakes, resumption, hello, notification, ...updates];
   await writeFile(join(folder, 'rates.svg'), await bars('Operations a second', 'a second', ours.map(rate)));
   await writeFile(join(folder, 'cpu.svg'), await bars('Server CPU of one operation', 'µs', ours.map(cpu)));
   const points = updates.map(update => ({ x: Number(update.peers), ...cpu(update) }));
@@ -61,7 +62,7 @@ function text(
 
 Made by \`${command}\`
 on ${started.toISOString().slice(0, 10)}: ${model}, ${cores} cores, ${system}, Node ${node}. Medians of ${repetitions}
-repetitions of ${operations} operations (handshakes: half as many), with the extremes. Server and load share the machine. CPU is that of all threads of the server, as the
+repetitions of ${operations} operations (handshakes, resumed ones too: half as many), with the extremes. Server and load share the machine. CPU is that of all threads of the server, as the
 operating system counts it; on a virtual machine it grows and shrinks with what the neighbours do, so compare within this page,
 above all with node-coap, whose handler does nothing, and not with figures of another day.
 
@@ -106,6 +107,7 @@ function row(m: Measurement): string {
 
 function label({ scenario, peers, transport }: Measurement): string {
   if (scenario === 'update') return `update, ${peers} sessions`;
+  if (scenario === 'resume') return 'resumed handshake and update';
   return scenario === 'registration' ? `registration, ${transport}` : scenario;
 }
 

@@ -130,7 +130,7 @@ function describe(
     transport,
     inFlight,
     preloaded,
-    ...(scenario === 'update' && { peers }),
+    ...(scenarios[scenario]?.takesTurns === true && { peers }),
     repetitions,
     node,
     cores,

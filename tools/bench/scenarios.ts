@@ -19,6 +19,8 @@ export interface Scenario {
   readonly transports: readonly Transport[];
   /** Whether a server that is not ours can do it too. */
   readonly comparable: boolean;
+  /** Whether `peers` devices do it in turns. */
+  readonly takesTurns?: boolean;
   prepare(setting: Setting): Promise<PreparedScenario>;
 }
 
@@ -105,6 +107,14 @@ const handshake: Scenario['prepare'] = async setting => {
 
 /** Devices that are registered extend their lifetime, each time another one. */
 const update: Scenario['prepare'] = setting => onOpenSessions(setting, device => device.update());
+
+/** Devices that are registered come back, each time another one: an abbreviated handshake, and an update on it. */
+const resume: Scenario['prepare'] = setting =>
+  onOpenSessions(setting, async device => {
+    await device.connect();
+    if (!device.resumed) throw new LoadFailure('a full handshake');
+    await device.update();
+  });
 
 /** As anybody may send them, and the server keeps nothing for it. */
 const hello: Scenario['prepare'] = async ({ target, width, progress }) => {
@@ -196,7 +206,15 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     does: 'registered devices extend their lifetime, on as many open sessions as --peers says',
     transports: ['coaps', 'coap'],
     comparable: false,
+    takesTurns: true,
     prepare: update,
+  },
+  resume: {
+    does: 'registered devices resume their session by its id and extend their lifetime on it, --peers of them in turns',
+    transports: ['coaps'],
+    comparable: false,
+    takesTurns: true,
+    prepare: resume,
   },
   hello: {
     does: 'a ClientHello without a cookie, and the HelloVerifyRequest that answers it',
@@ -208,6 +226,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     does: 'observed devices notify, Confirmably, and are acknowledged when it is stored',
     transports: ['coaps'],
     comparable: false,
+    takesTurns: true,
     prepare: notification,
   },
 };

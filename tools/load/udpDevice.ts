@@ -17,6 +17,7 @@ export class UdpDevice implements LoadDevice {
   #timer: NodeJS.Timeout | undefined;
   #heard: (() => void) | undefined;
   #armedFor = Number.POSITIVE_INFINITY;
+  #resumed = false;
   #waiting: { resolve(): void; reject(failure: LoadFailure): void } | undefined;
 
   private constructor(device: Device, socket: Socket) {
@@ -41,6 +42,11 @@ export class UdpDevice implements LoadDevice {
     socket.connect(server.port, server.host);
     await once(socket, 'connect');
     return new UdpDevice(new Device({ random, ...(dtls && { dtls }), ...more }), socket);
+  }
+
+  /** Whether the DTLS session goes on from one before it. */
+  get resumed(): boolean {
+    return this.#resumed;
   }
 
   connect(): Promise<void> {
@@ -118,7 +124,10 @@ export class UdpDevice implements LoadDevice {
 
   readonly #out: DeviceOut = {
     transmit: (datagram: Bytes) => this.#socket.send(datagram),
-    connected: () => this.#end(undefined),
+    connected: resumed => {
+      this.#resumed = resumed;
+      this.#end(undefined);
+    },
     answered: (what, code, diagnostic) => {
       const good = code >>> 5 === 2;
       this.#end(good ? undefined : `${what}: ${codeText(code)}${diagnostic === '' ? '' : ` ${diagnostic}`}`);

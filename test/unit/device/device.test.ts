@@ -322,6 +322,40 @@ t.test('a registration that says nothing else says that it is one of ours', asyn
   );
 });
 
+t.test('a device whose address is not proved would never get its long registration through', async t => {
+  const echo = utf8('send it back');
+  const echoes: (string | undefined)[] = [];
+  const addresses = {
+    isProved: (_: unknown, sent: Uint8Array | undefined) => {
+      echoes.push(sent && textOf(sent));
+      return sent !== undefined && textOf(sent) === textOf(echo);
+    },
+    challenge: () => echo,
+  };
+  const pair = new DevicePair({}, addresses);
+  const instances = Array.from({ length: 400 }, (_, id) => 300 + id);
+  const description = { objects: [{ id: 3303, version: undefined, instances }] };
+  pair.does((device, now, out) => device.register(now, { description }, out));
+  t.equal(echoes[0], undefined, 'the first block is asked for an Echo');
+  t.ok(
+    echoes.slice(1).every(sent => sent === textOf(echo)),
+    'and comes again with it',
+  );
+  t.match(pair.requests, { length: 1 });
+  t.ok(pair.requests[0]!.payload.length > 1024);
+  t.same(pair.events, ['register 2.01'], 'whoever drives the device hears of none of it');
+  t.equal(pair.device.location, '/rd/x1');
+});
+
+t.test('a server that is never content with an Echo is asked twice, and no more', async t => {
+  const pair = new DevicePair({}, { isProved: () => false, challenge: () => utf8('again') });
+  const description = {
+    objects: [{ id: 3303, version: undefined, instances: Array.from({ length: 700 }, (_, id) => id + 300) }],
+  };
+  pair.does((device, now, out) => device.register(now, { description }, out));
+  t.same(pair.events, ['register 4.01']);
+});
+
 t.test('a device without objects has nothing', async t => {
   const pair = new DevicePair({});
   t.equal(codeOf(pair.get('/3/0')), '4.04');
