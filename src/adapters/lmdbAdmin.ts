@@ -1,6 +1,6 @@
 import { type Bytes, noBytes, sameBytes, toHex } from '../base/bytes.ts';
 import type { WallTime } from '../base/time.ts';
-import { maxIdentityBytes, maxKeyBytes } from '../fleet/credential.ts';
+import { type CredentialRole, maxIdentityBytes, maxKeyBytes, noRow } from '../fleet/credential.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { FleetEvent } from '../fleet/event.ts';
 import type { CredentialId, EndpointName, Row, Sector } from '../fleet/names.ts';
@@ -55,6 +55,7 @@ export class Administration {
         if (present !== undefined)
           return this.#isSame(credential, decodeCredential(present)) ? 'unchanged' : 'identity-taken';
         const row = this.#rowFor(credential, terms);
+        if (row === undefined) return 'name-taken';
         const stored: SealedCredential = {
           id: nextId++ as CredentialId,
           sealedKey: sealed[i]!,
@@ -63,6 +64,7 @@ export class Administration {
           row,
           createdAt: wall,
           revokedAt: undefined,
+          role: credential.role ?? 'device',
         };
         void environment.credentials.put(credential.identity, encodeCredential(stored));
         void environment.events.put(++sequence, encodeEvent(eventOf('credential-added', wall, stored)));
@@ -153,14 +155,18 @@ export class Administration {
     return page;
   }
 
-  /** The row of a name; a name that is new gets one, with an empty record. */
-  #rowFor({ endpoint, sector, identity }: NewCredential, terms: TermWrites): Row {
+  /**
+   * The row of a name; a name that is new gets one, with an empty record, unless it is an operator's. A name is that of a
+   * device or of an operator: `undefined` if it is the other.
+   */
+  #rowFor({ endpoint, sector, identity, role = 'device' }: NewCredential, terms: TermWrites): Row | undefined {
     const { names, devices } = this.#environment;
     const entry = this.#name(endpoint, sector);
-    const row = entry?.row ?? (takeRows(this.#environment, 1) as Row);
+    if (entry !== undefined && (entry.row === noRow) !== (role === 'operator')) return undefined;
+    const row = entry?.row ?? (role === 'operator' ? noRow : (takeRows(this.#environment, 1) as Row));
     const identities = [...(entry?.identities ?? []), identity];
     void names.put(nameKey(endpoint, sector), encodeName({ row, identities }));
-    if (entry === undefined) {
+    if (entry === undefined && row !== noRow) {
       const record: DeviceRecord = {
         row,
         generation: 0,
@@ -182,6 +188,7 @@ export class Administration {
       present.revokedAt === undefined &&
       present.endpoint === wanted.endpoint &&
       present.sector === wanted.sector &&
+      present.role === (wanted.role ?? 'device') &&
       key !== undefined &&
       sameSecret(key, wanted.key)
     );
@@ -193,14 +200,19 @@ export class Administration {
   }
 }
 
-/** `unchanged`: this very credential was there. `identity-taken`: another one has this identity, perhaps a revoked one. */
-export type AddResult = 'added' | 'unchanged' | 'identity-taken';
+/**
+ * `unchanged`: this very credential was there. `identity-taken`: another one has this identity, perhaps a revoked one.
+ * `name-taken`: the name is a device's, and this was to be an operator; or the other way round.
+ */
+export type AddResult = 'added' | 'unchanged' | 'identity-taken' | 'name-taken';
 
 export interface NewCredential {
   readonly endpoint: EndpointName;
   readonly sector: Sector | undefined;
   readonly identity: Bytes;
   readonly key: Bytes;
+  /** A device's, unless it says so. */
+  readonly role?: CredentialRole;
 }
 
 export interface ShownCredential {
@@ -210,6 +222,7 @@ export interface ShownCredential {
   readonly sector: Sector | undefined;
   readonly createdAt: WallTime;
   readonly revokedAt: WallTime | undefined;
+  readonly role: CredentialRole;
 }
 
 /** Throws `OperatorError` with what is wrong. */
@@ -222,8 +235,9 @@ export function checkCredential({ identity, key }: { identity: Bytes; key: Bytes
   }
 }
 
-function shown(identity: Bytes, { id, endpoint, sector, createdAt, revokedAt }: SealedCredential): ShownCredential {
-  return { id, identity, endpoint, sector, createdAt, revokedAt };
+function shown(identity: Bytes, credential: SealedCredential): ShownCredential {
+  const { id, endpoint, sector, createdAt, revokedAt, role } = credential;
+  return { id, identity, endpoint, sector, createdAt, revokedAt, role };
 }
 
 function eventOf(

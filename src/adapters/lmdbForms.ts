@@ -4,6 +4,7 @@ import type { Peer } from '../base/peer.ts';
 import { Reader } from '../base/reader.ts';
 import type { WallTime } from '../base/time.ts';
 import { Writer } from '../base/writer.ts';
+import type { CredentialRole } from '../fleet/credential.ts';
 import type { DeviceRecord, LastExchange, Registration } from '../fleet/device.ts';
 import { type EventType, eventTypes, type FleetEvent, type StoredEvent } from '../fleet/event.ts';
 import type { CredentialId, EndpointName, RegistrationId, Row, Sector } from '../fleet/names.ts';
@@ -126,14 +127,26 @@ export interface SealedCredential {
   readonly row: Row;
   readonly createdAt: WallTime;
   readonly revokedAt: WallTime | undefined;
+  readonly role: CredentialRole;
 }
 
 export function encodeCredential(c: SealedCredential): Bytes {
-  return encoder.encode([c.id, c.sealedKey, c.endpoint, c.sector ?? null, c.row, c.createdAt, c.revokedAt ?? null]);
+  const { id, sealedKey, endpoint, sector, row, createdAt, revokedAt, role } = c;
+  const list = [
+    id,
+    sealedKey,
+    endpoint,
+    sector ?? null,
+    row,
+    createdAt,
+    revokedAt ?? null,
+    credentialRoles.indexOf(role),
+  ];
+  return encoder.encode(list);
 }
 
 export function decodeCredential(bytes: Bytes): SealedCredential {
-  const [id, sealedKey, endpoint, sector, row, createdAt, revokedAt] = decoder.decode(bytes) as [
+  const [id, sealedKey, endpoint, sector, row, createdAt, revokedAt, role = 0] = decoder.decode(bytes) as [
     CredentialId,
     Bytes,
     EndpointName,
@@ -141,8 +154,19 @@ export function decodeCredential(bytes: Bytes): SealedCredential {
     Row,
     WallTime,
     WallTime | null,
+    // Credentials of earlier versions have none: they are devices'.
+    number | undefined,
   ];
-  return { id, sealedKey, endpoint, sector: sector ?? undefined, row, createdAt, revokedAt: revokedAt ?? undefined };
+  return {
+    id,
+    sealedKey,
+    endpoint,
+    sector: sector ?? undefined,
+    row,
+    createdAt,
+    revokedAt: revokedAt ?? undefined,
+    role: credentialRoles[role]!,
+  };
 }
 
 export function encodeEvent(event: FleetEvent): Bytes {
@@ -263,6 +287,7 @@ const present = Uint8Array.of(1);
 // Stored by position: append, never reorder.
 const dialects: readonly Dialect[] = ['lwm2m', 'cbor', 'rd'];
 const transports = ['coap', 'coaps'] as const;
+const credentialRoles = ['device', 'operator'] as const;
 const exchangeAnswers = ['created', 'changed', 'deleted'] as const;
 const encoder = new Encoder({ useRecords: false, tagUint8Array: false } as object);
 const decoder = new Decoder({ useRecords: false });

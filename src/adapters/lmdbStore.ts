@@ -2,7 +2,7 @@ import { type Bytes, toHex } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { WallTime } from '../base/time.ts';
 import type { Command } from '../fleet/command.ts';
-import type { Credential } from '../fleet/credential.ts';
+import { type Credential, noRow } from '../fleet/credential.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { StoredEvent } from '../fleet/event.ts';
 import type { CredentialId, EndpointName, Row, Sector } from '../fleet/names.ts';
@@ -387,7 +387,8 @@ class LmdbView implements View {
       this.restsOnPending = true;
       return pending;
     }
-    return this.#name(name, sector)?.row;
+    const row = this.#name(name, sector)?.row;
+    return row === noRow ? undefined : row;
   }
 
   credential(identity: Bytes): Credential | undefined {

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { checkCredential, type ShownCredential } from '../adapters/lmdbAdmin.ts';
 import { OperatorError } from '../adapters/operatorError.ts';
 import { type Bytes, toHex } from '../base/bytes.ts';
 import type { WallTime } from '../base/time.ts';
-import { importCredentials } from './credentialImport.ts';
+import type { CredentialRole } from '../fleet/credential.ts';
+import { importCredentials, nameTaken } from './credentialImport.ts';
 import {
   type CommonOptions,
   endpointName,
@@ -19,18 +20,34 @@ import { fail, printJson, printPages, printTable } from './output.ts';
 import { withStore } from './store.ts';
 
 export function credentialCommand(): Command {
-  const command = new Command('credential').description('Pre-shared keys: who may register under which endpoint name');
+  const command = new Command('credential').description(
+    'Pre-shared keys: who may register under which endpoint name, and who may look',
+  );
   withCommonOptions(command.command('add <endpoint>'))
     .description('Add a credential; without --key a random one is made and printed, once')
     .option('--identity <text>', 'PSK identity, as text or hex:…; by default the endpoint name')
     .option('--key <hex>', '1 to 64 bytes in hexadecimal')
+    .addOption(
+      new Option(
+        '--role <role>',
+        'a device registers; an operator looks up and observes over CoAP, and registers nothing',
+      )
+        .choices(['device', 'operator'])
+        .default('device'),
+    )
     .addHelpText(
       'after',
-      examples('rollcall credential add node-1', 'rollcall credential add node-1 --identity hex:0badcafe --key "$KEY"'),
+      examples(
+        'rollcall credential add node-1',
+        'rollcall credential add node-1 --identity hex:0badcafe --key "$KEY"',
+        'rollcall credential add dashboard --role operator',
+      ),
     )
-    .action((endpoint: string, options: AddOptions) => add(endpoint, options).catch(fail));
+    .action((endpoint: string, options: AddOptions & { role: CredentialRole }) => add(endpoint, options).catch(fail));
   withCommonOptions(command.command('import <file>'))
-    .description('Add credentials from lines of JSON, {"endpoint": …, "identity": …, "key": …}; - reads standard input')
+    .description(
+      'Add credentials from lines of JSON, {"endpoint": …, "identity": …, "key": …, "role": …}; - is standard input',
+    )
     .addHelpText(
       'after',
       examples('rollcall credential import keys.ndjson', 'zcat keys.gz | rollcall credential import -'),
@@ -53,7 +70,8 @@ export function credentialCommand(): Command {
   return command;
 }
 
-async function add(name: string, options: AddOptions): Promise<void> {
+async function add(name: string, options: AddOptions & { role: CredentialRole }): Promise<void> {
+  const { role } = options;
   const endpoint = endpointName(name);
   const identity = identityBytes(options.identity ?? name);
   const key = options.key === undefined ? new Uint8Array(randomBytes(16)) : keyBytes(options.key);
@@ -61,8 +79,9 @@ async function add(name: string, options: AddOptions): Promise<void> {
   await withStore(
     options.data,
     async administration => {
-      const wanted = { endpoint, sector: undefined, identity, key };
+      const wanted = { endpoint, sector: undefined, identity, key, role };
       const [result] = await administration.add(Date.now() as WallTime, [wanted]);
+      if (result === 'name-taken') throw new OperatorError(nameTaken(endpoint, role));
       if (result !== 'added') {
         throw new OperatorError(
           `identity ${identityText(identity)} exists already: choose another one with --identity`,
@@ -73,10 +92,11 @@ async function add(name: string, options: AddOptions): Promise<void> {
   );
   // A key that the operator gave is known to him; a random one is shown here and never again.
   const shown = options.key === undefined ? { key: toHex(key) } : {};
-  if (options.json) return printJson({ endpoint, identity: identityText(identity), ...shown });
+  if (options.json) return printJson({ endpoint, identity: identityText(identity), role, ...shown });
   printTable([
     ['endpoint', endpoint],
     ['identity', identityText(identity)],
+    ['role', role],
     ...(options.key === undefined ? [['key', `${toHex(key)}   (shown once)`]] : []),
   ]);
 }
@@ -100,7 +120,10 @@ async function revoke(name: string, options: AddOptions): Promise<void> {
   const revoked = await withStore(options.data, administration =>
     administration.revoke(Date.now() as WallTime, endpoint, undefined, identity),
   );
-  if (revoked === 0) throw new OperatorError(`${endpoint} has no such credential: see rollcall credential list`);
+  if (revoked === 0) {
+    const which = identity === undefined ? '' : ` with the identity ${identityText(identity)}`;
+    throw new OperatorError(`${endpoint} has no credential${which} in force: see rollcall credential list`);
+  }
   if (options.json) return printJson({ endpoint, revoked });
   process.stdout.write(`${revoked} revoked\n`);
 }
@@ -135,10 +158,11 @@ async function show(name: string, options: CommonOptions): Promise<void> {
   });
 }
 
-function credentialRow({ identity, endpoint, createdAt, revokedAt }: ShownCredential): CredentialRow {
+function credentialRow({ identity, endpoint, role, createdAt, revokedAt }: ShownCredential): CredentialRow {
   return {
     identity: identityText(identity),
     endpoint,
+    role,
     createdAt: new Date(createdAt).toISOString(),
     ...(revokedAt === undefined ? {} : { revokedAt: new Date(revokedAt).toISOString() }),
   };
@@ -147,6 +171,7 @@ function credentialRow({ identity, endpoint, createdAt, revokedAt }: ShownCreden
 interface CredentialRow {
   readonly identity: string;
   readonly endpoint: string;
+  readonly role: CredentialRole;
   readonly createdAt: string;
   readonly revokedAt?: string;
 }
@@ -163,6 +188,7 @@ interface ListOptions extends CommonOptions {
 const columns: Record<string, (row: CredentialRow) => string> = {
   IDENTITY: row => row.identity,
   ENDPOINT: row => row.endpoint,
+  ROLE: row => row.role,
   CREATED: row => row.createdAt,
   REVOKED: row => row.revokedAt ?? '',
 };

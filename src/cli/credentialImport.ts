@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { type Administration, checkCredential, type NewCredential } from '../adapters/lmdbAdmin.ts';
 import { OperatorError } from '../adapters/operatorError.ts';
 import type { WallTime } from '../base/time.ts';
+import type { CredentialRole } from '../fleet/credential.ts';
 import { endpointName, identityBytes, identityText, keyBytes } from './options.ts';
 import { progressBar } from './progress.ts';
 
@@ -18,7 +19,7 @@ export interface ImportResult {
 }
 
 /**
- * Imports lines of JSON, `{"endpoint": …, "identity": …, "key": …}`, without holding more than a batch of them. Each
+ * Imports lines of JSON, `{"endpoint": …, "identity": …, "key": …, "role": …}`, without holding more than a batch of them. Each
  * batch is durable before the next is read; a bad line is reported and left out, and importing a file again changes
  * nothing, so that an import that was interrupted is simply repeated. `-` reads from standard input.
  */
@@ -60,24 +61,28 @@ async function add(
 ): Promise<void> {
   if (batch.length === 0) return;
   const added = await administration.add(Date.now() as WallTime, batch);
-  for (const [i, { line, identity }] of batch.entries()) {
+  for (const [i, { line, identity, endpoint, role }] of batch.entries()) {
     if (added[i] === 'added') result.added++;
     else if (added[i] === 'unchanged') result.unchanged++;
-    else report(result, line, `identity ${identityText(identity)} exists with another key or name, or was revoked`);
+    else if (added[i] === 'name-taken') report(result, line, nameTaken(endpoint, role));
+    else
+      report(result, line, `identity ${identityText(identity)} exists with another key, name or role, or was revoked`);
   }
 }
 
 /** Never quotes the line: it holds a key. */
 function parseLine(line: string): NewCredential {
-  const { endpoint, identity, key } = parseJson(line);
+  const { endpoint, identity, key, role = 'device' } = parseJson(line);
   if (typeof endpoint !== 'string') throw new OperatorError('endpoint is missing or no text');
   if (identity !== undefined && typeof identity !== 'string') throw new OperatorError('identity is no text');
   if (typeof key !== 'string') throw new OperatorError('key is missing or no text');
-  const credential = {
+  if (role !== 'device' && role !== 'operator') throw new OperatorError('role is neither device nor operator');
+  const credential: NewCredential = {
     endpoint: endpointName(endpoint),
     sector: undefined,
     identity: identityBytes(identity ?? endpoint),
     key: keyBytes(key),
+    role,
   };
   checkCredential(credential);
   return credential;
@@ -94,6 +99,13 @@ function parseJson(line: string): Record<string, unknown> {
     throw new OperatorError('no JSON object: expected {"endpoint": …, "identity": …, "key": …}');
   }
   return parsed as Record<string, unknown>;
+}
+
+/** A name is that of a device or of an operator, for good. */
+export function nameTaken(endpoint: string, role: CredentialRole = 'device'): string {
+  return role === 'operator'
+    ? `${endpoint} is the name of a device: an operator needs another one`
+    : `${endpoint} is the name of an operator: a device needs another one`;
 }
 
 function report(result: ImportResult, line: number, reason: string): void {

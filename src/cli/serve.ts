@@ -18,6 +18,7 @@ export function serveCommand(): Command {
       new Option('--coaps <[host:]port>', 'CoAP over DTLS, or off').default('127.0.0.1:5684').argParser(parseListen),
     )
     .option('--insecure-coap', 'let devices without a credential register on plain CoAP', false)
+    .option('--open-lookup', 'let every device with a credential look up the whole fleet, not only itself', false)
     .option('--profiles <dir>', 'read profiles from the files of a directory: see docs/profiles.md')
     .option('--objects <dir>', 'know the LwM2M objects in the files of a directory too: see docs/content.md')
     .option('--strict-parameters', 'refuse LwM2M requests with parameters that LwM2M does not know', false)
@@ -44,6 +45,7 @@ async function serve(options: ServeOptions): Promise<void> {
     coap: listenAddress(options.coap),
     coaps: listenAddress(options.coaps),
     insecureCoap: options.insecureCoap,
+    openLookup: options.openLookup,
     profiles: options.profiles,
     objects: options.objects,
     strictParameters: options.strictParameters,
@@ -73,6 +75,7 @@ interface ServeOptions extends LimitOptions, DtlsOptions {
   readonly coap: SocketAddress | string;
   readonly coaps: SocketAddress | string;
   readonly insecureCoap: boolean;
+  readonly openLookup: boolean;
   readonly profiles?: string;
   readonly objects?: string;
   readonly strictParameters: boolean;

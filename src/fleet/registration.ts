@@ -338,7 +338,7 @@ function comesFromRecordedAddress({ registration }: DeviceRecord, contact: Conta
 }
 
 function ownerOf(principal: Principal) {
-  return principal.kind === 'psk' ? principal.credential : undefined;
+  return principal.kind === 'anonymous' ? undefined : principal.credential;
 }
 
 /** In seconds (LwM2M Core 1.2 §6.2.1; RFC 9176 §5). */

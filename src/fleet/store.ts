@@ -44,7 +44,7 @@ export interface Store {
 
 export interface View {
   device(row: Row): DeviceRecord | undefined;
-  /** The row of a name, if it was ever registered or given a credential. */
+  /** The row of a name, if it was ever registered or given a device's credential. */
   row(name: EndpointName, sector: Sector | undefined): Row | undefined;
   /** Revoked credentials are returned too: the caller decides, and can say why. */
   credential(identity: Bytes): Credential | undefined;

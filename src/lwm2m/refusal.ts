@@ -31,6 +31,7 @@ export type RefusalReason =
   | 'name-taken'
   | 'registration-needs-dtls'
   | 'credential-revoked'
+  | 'not-a-device'
   | 'not-the-owner'
   | 'out-of-order'
   | 'unknown-registration'

@@ -14,7 +14,7 @@ import type { DtlsEndpoint, DtlsOut, Session } from '../dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../dtls/fault.ts';
 import type { Owner } from '../dtls/psk.ts';
 import { mayResumeAfter } from '../dtls/resumption.ts';
-import type { Principal } from '../fleet/credential.ts';
+import { noRow, type Principal } from '../fleet/credential.ts';
 import type { EventType, FleetEvent, StoredEvent } from '../fleet/event.ts';
 import type { CredentialId, Row } from '../fleet/names.ts';
 import type { SessionChange, SessionRow } from '../fleet/session.ts';
@@ -573,6 +573,7 @@ function answerLength({ token, block2 }: Exchange, reply: Reply): number {
 }
 
 function principalOf({ row, credential }: { row: number; credential: number }): Principal {
+  if (row === noRow) return { kind: 'operator', credential: credential as CredentialId };
   return { kind: 'psk', row: row as Row, credential: credential as CredentialId };
 }
 

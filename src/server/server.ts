@@ -41,6 +41,8 @@ export interface ServerOptions {
   readonly coap: SocketAddress | undefined;
   readonly coaps: SocketAddress | undefined;
   readonly insecureCoap: boolean;
+  /** Whether a device's credential may look up the whole fleet. */
+  readonly openLookup?: boolean;
   /** A directory of profiles, read at the start. */
   readonly profiles: string | undefined;
   /** A directory of object definitions, read at the start; without it only those of the OMA registry are known. */
@@ -73,7 +75,7 @@ export interface RunningServer {
 
 /** Puts the parts together and opens the sockets last, when everything behind them is ready. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { log, insecureCoap, strictParameters } = options;
+  const { log, insecureCoap, openLookup = false, strictParameters } = options;
   const report = createReport(log, failed => handshakes.record(failed));
   const definitions = await readDefinitions(options.objects);
   const { environment, keyring } = await openDataDirectory(options.data, true, text =>
@@ -93,7 +95,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const ids = new RegistrationIds(new BlockPermutation(keyring.registrationIds));
   if (options.profiles !== undefined) await syncProfiles(environment, options.profiles, now.wall);
   const profiles = profileSet(environment);
-  const service = new Service({ ids, insecureCoap, strictParameters, outages, profiles, definitions });
+  const service = new Service({ ids, insecureCoap, openLookup, strictParameters, outages, profiles, definitions });
   const random = new SystemRandom();
   const seed = () => Math.floor(random.fraction() * 2 ** 32);
   const handshakes = new HandshakeLog(environment, error => report.broken('store', error));

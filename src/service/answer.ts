@@ -95,6 +95,10 @@ export const answers = {
     sentence: 'Plain CoAP answers discovery only, unless the server was started with --insecure-coap.',
   },
   'credential-revoked': { code: ResponseCode.Forbidden, sentence: 'The credential of this session was revoked.' },
+  'not-a-device': {
+    code: ResponseCode.Forbidden,
+    sentence: "The credential is an operator's: it looks up and observes, and speaks for no device.",
+  },
   'not-the-owner': {
     code: ResponseCode.Forbidden,
     lwm2mCode: ResponseCode.NotFound,

@@ -7,7 +7,7 @@ import type { Reply, Request } from '../coap/codec/message.ts';
 import { Accept, ETag, Observe, UriQuery } from '../coap/codec/option.ts';
 import type { Row } from '../fleet/names.ts';
 import type { FleetRules } from '../fleet/registration.ts';
-import type { Store } from '../fleet/store.ts';
+import type { Selection, Store } from '../fleet/store.ts';
 import { isRefusal, type Refusal, refusal } from '../lwm2m/refusal.ts';
 import { answerTo } from './answer.ts';
 import { linkFormats } from './linkDocument.ts';
@@ -21,7 +21,7 @@ import { type LookupKind, parseSearch, type Search, SearchView } from './search.
  * and changes nothing. A result is at most `count` links; one that needs a long search is found in several turns.
  */
 export class LookupInterface {
-  readonly #insecureCoap: boolean;
+  readonly #options: LookupOptions;
   readonly #rules: FleetRules;
   readonly #observers: Observers;
   /** Where the pages of a search begin, so that going through them does not begin anew with each. */
@@ -29,15 +29,15 @@ export class LookupInterface {
   /** Answers of which a client has the first block only. */
   readonly #answers = new FifoMap<string, { readonly answer: Reply; readonly until: Instant }>();
 
-  constructor(insecureCoap: boolean, rules: FleetRules, observers: Observers) {
-    this.#insecureCoap = insecureCoap;
+  constructor(options: LookupOptions, rules: FleetRules, observers: Observers) {
+    this.#options = options;
     this.#rules = rules;
     this.#observers = observers;
   }
 
   get(kind: LookupKind, request: Request, context: RequestContext): Outcome {
     const { principal, exchange, addressProved, now } = context;
-    if (principal.kind !== 'psk' && !this.#insecureCoap) return refused(refusal('lookup-needs-dtls'));
+    if (principal.kind === 'anonymous' && !this.#options.insecureCoap) return refused(refusal('lookup-needs-dtls'));
     const format = request.options.get(Accept) ?? ContentFormats.linkFormat;
     if (!linkFormats.includes(format)) return refused(refusal('not-acceptable', String(format)));
     const search = parseSearch(kind, request.options.all(UriQuery));
@@ -52,14 +52,16 @@ export class LookupInterface {
       if (kept !== undefined && now.instant < kept.until) return { kind: 'reply', reply: kept.answer };
     }
     if (observe === 1) this.#observers.end(exchange);
-    const lookup: Lookup = { search, format, address: context.address, etags: request.options.all(ETag) };
-    return this.#goOn(lookup, this.#startOf(search, now), key, observe === 0)(context);
+    const only = principal.kind === 'psk' && !this.#options.openLookup ? principal.row : undefined;
+    const lookup: Lookup = { search, format, only, address: context.address, etags: request.options.all(ETag) };
+    return this.#goOn(lookup, this.#startOf(lookup, now), observe === 0)(context);
   }
 
   /** What a lookup finds now; for whoever observes it. `undefined` if that takes longer than a turn. */
-  result({ search, format, address }: Lookup, now: Now, find: Store['find']): Result | undefined {
-    const progress = this.#startOf(search, now);
-    return step(new SearchView(search, { now: now.wall, rules: this.#rules, address }), search, progress, find)
+  result(lookup: Lookup, now: Now, find: Store['find']): Result | undefined {
+    const { format } = lookup;
+    const progress = this.#startOf(lookup, now);
+    return step(this.#viewOf(lookup, now), lookup, progress, find)
       ? resultOf(progress.links, format, progress.rows, progress.ends)
       : undefined;
   }
@@ -71,16 +73,15 @@ export class LookupInterface {
     this.#answers.set(answerKey(peer, search, format), { answer, until: after(now, answerLifetime) });
   }
 
-  #goOn(lookup: Lookup, progress: Progress, key: string, observes: boolean): (turn: RequestContext) => Outcome {
+  #goOn(lookup: Lookup, progress: Progress, observes: boolean): (turn: RequestContext) => Outcome {
     return turn => {
-      const { search, format, address } = lookup;
+      const { format } = lookup;
       const { now, peer, exchange, find } = turn;
-      const view = new SearchView(search, { now: now.wall, rules: this.#rules, address });
-      if (!step(view, search, progress, find)) {
+      if (!step(this.#viewOf(lookup, now), lookup, progress, find)) {
         if (++progress.turns > maxTurns) return refused(refusal('search-too-wide'));
-        return { kind: 'unfinished', goOn: this.#goOn(lookup, progress, key, observes) };
+        return { kind: 'unfinished', goOn: this.#goOn(lookup, progress, observes) };
       }
-      this.#notePages(search, progress, now);
+      this.#notePages(lookup, progress, now);
       const result = resultOf(progress.links, format, progress.rows, progress.ends);
       const sequence =
         observes && progress.turns === 0 ? this.#observers.begin(exchange, lookup, result, now) : undefined;
@@ -90,8 +91,13 @@ export class LookupInterface {
     };
   }
 
-  #startOf(search: Search, now: Now): Progress {
-    const known = search.page === 0 ? undefined : this.#pages.get(pageKey(search, search.page));
+  #viewOf({ search, address, only }: Lookup, { wall }: Now): SearchView {
+    return new SearchView(search, { now: wall, rules: this.#rules, address, only });
+  }
+
+  /** Who sees only himself has no pages in common with others. */
+  #startOf({ search, only }: Lookup, now: Now): Progress {
+    const known = search.page === 0 || only !== undefined ? undefined : this.#pages.get(pageKey(search, search.page));
     const start = known !== undefined && now.instant < known.until ? known : firstPage(search);
     return {
       from: start.from,
@@ -104,11 +110,19 @@ export class LookupInterface {
     };
   }
 
-  #notePages(search: Search, { next }: Progress, now: Now): void {
-    if (next === undefined) return;
+  #notePages({ search, only }: Lookup, { next }: Progress, now: Now): void {
+    if (next === undefined || only !== undefined) return;
     if (this.#pages.size >= maxPages) this.#pages.delete(this.#pages.oldestKey()!);
     this.#pages.set(pageKey(search, search.page + 1), { ...next, until: after(now.instant, pageLifetime) });
   }
+}
+
+/** Who may look up: operators always may, and see the whole fleet. */
+export interface LookupOptions {
+  /** Whether anybody may on plain CoAP, all of it. */
+  readonly insecureCoap: boolean;
+  /** Whether a device's credential may look up the others too. */
+  readonly openLookup: boolean;
 }
 
 interface PageStart {
@@ -129,9 +143,11 @@ interface Progress {
 }
 
 /** Goes on with a search for a turn; whether it is done. */
-function step(view: SearchView, { count, kind }: Search, progress: Progress, find: Store['find']): boolean {
+function step(view: SearchView, { search, only }: Lookup, progress: Progress, find: Store['find']): boolean {
+  const { count, kind } = search;
   const missing = progress.skip + count - progress.links.length;
-  const { records, next } = find(view, progress.from, kind === 'ep' ? Math.min(missing, maxRecords) : recordsForLinks);
+  const look = only === undefined ? find : findOnly(only, find);
+  const { records, next } = look(view, progress.from, kind === 'ep' ? Math.min(missing, maxRecords) : recordsForLinks);
   for (const record of records) {
     const links = view.linksOf(record);
     const wanted = links.slice(progress.skip, progress.skip + count - progress.links.length);
@@ -151,6 +167,16 @@ function step(view: SearchView, { count, kind }: Search, progress: Progress, fin
   if (next === undefined) return true;
   progress.from = next;
   return false;
+}
+
+/** A search among one device: whatever else there is takes no part in it, not even in how long it takes. */
+function findOnly(row: Row, find: Store['find']): Store['find'] {
+  const itself: Selection = { terms: [], accepts: record => record.row === row };
+  return (selection, from) => {
+    if (from > row) return { records: [], next: undefined };
+    const { records } = find(itself, row, 1);
+    return { records: records.filter(record => selection.accepts(record)), next: undefined };
+  };
 }
 
 function firstPage({ page, count }: Search): PageStart {

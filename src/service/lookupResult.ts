@@ -13,6 +13,8 @@ import type { Search } from './search.ts';
 export interface Lookup {
   readonly search: Search;
   readonly format: number;
+  /** The one device that the asker may see; `undefined` for all. */
+  readonly only: Row | undefined;
   readonly address: string;
   readonly etags: readonly Bytes[];
 }

@@ -125,8 +125,8 @@ export class Observers {
     return notifications;
   }
 
-  #view({ lookup }: Observer, now: WallTime): SearchView {
-    return new SearchView(lookup.search, { now, rules: this.#rules, address: lookup.address });
+  #view({ lookup: { search, address, only } }: Observer, now: WallTime): SearchView {
+    return new SearchView(search, { now, rules: this.#rules, address, only });
   }
 }
 

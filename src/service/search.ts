@@ -3,6 +3,7 @@ import type { Link } from '../coap/codec/linkFormat.ts';
 import { DeviceAttributes, linkAttributes, ownAttributes } from '../fleet/attributes.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import { deviceState } from '../fleet/deviceView.ts';
+import type { Row } from '../fleet/names.ts';
 import { compile, isQueryFault, matchesValue, parseQuery, type Test } from '../fleet/query.ts';
 import { effectiveExpiry, type FleetRules } from '../fleet/registration.ts';
 import type { Selection } from '../fleet/store.ts';
@@ -89,7 +90,8 @@ export class SearchView implements Selection {
   /** The links that match: at most one for an endpoint lookup. */
   linksOf(record: DeviceRecord): Link[] {
     const { registration } = record;
-    const { rules, now, address } = this.#asked;
+    const { rules, now, address, only } = this.#asked;
+    if (only !== undefined && record.row !== only) return [];
     if (registration === undefined || deviceState(record, rules, now) !== 'registered') return [];
     const device = new DeviceAttributes(record);
     if (!this.#tests.every(test => test.passes(device))) return [];
@@ -112,6 +114,8 @@ export interface Asked {
   readonly rules: FleetRules;
   /** From where it is asked: link-local registrations are shown on their own link only. */
   readonly address: string;
+  /** The one device that whoever asks may see; `undefined` for all. */
+  readonly only: Row | undefined;
 }
 
 interface Shown {

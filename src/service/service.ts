@@ -12,6 +12,8 @@ import { noProfiles, type ProfileSet } from '../fleet/profile.ts';
 import { defaultGrace, expire, type FleetRules, removalTime } from '../fleet/registration.ts';
 import type { RegistrationIds } from '../fleet/registrationId.ts';
 import type { Commit, Store, View } from '../fleet/store.ts';
+import { refusal } from '../lwm2m/refusal.ts';
+import { answerTo } from './answer.ts';
 import { DeviceManagement, type DeviceManagementOptions } from './deviceManagement.ts';
 import { LookupInterface } from './lookup.ts';
 import { type Notification, Observers } from './observers.ts';
@@ -48,11 +50,11 @@ export class Service {
       registrationId: (row, generation) => ids.of(row, generation),
     };
     this.devices = new DeviceManagement(this.rules, options);
-    const { insecureCoap, strictParameters = false } = options;
+    const { insecureCoap, openLookup = false, strictParameters = false } = options;
     this.#rd = new RegistrationInterface({ ids, insecureCoap, strictParameters }, this.rules);
     this.#simple = new SimpleRegistration(this.#rd);
     this.#observers = new Observers(this.rules);
-    this.#lookup = new LookupInterface(insecureCoap, this.rules, this.#observers);
+    this.#lookup = new LookupInterface({ insecureCoap, openLookup }, this.rules, this.#observers);
   }
 
   /** The operator changed the profiles: they count from the next registration on. */
@@ -63,6 +65,8 @@ export class Service {
   route(request: Request, context: RequestContext): Outcome {
     const path = request.options.all(UriPath);
     const [first, second] = path;
+    const speaksForDevice = first === 'rd' || first === 'dp' || (first === '.well-known' && second === 'rd');
+    if (speaksForDevice && context.principal.kind === 'operator') return notADevice;
     if (path.length === 1 && first === 'rd') {
       return request.code === Method.POST ? this.#rd.register(request, context) : methodNotAllowed;
     }
@@ -155,6 +159,8 @@ export class Service {
 export interface ServiceOptions extends DeviceManagementOptions {
   readonly ids: RegistrationIds;
   readonly insecureCoap: boolean;
+  /** Whether a device's credential may look up the whole fleet, and not only itself. */
+  readonly openLookup?: boolean;
   /** Refuses LwM2M requests with parameters that the specification does not know; by default they are stored. */
   readonly strictParameters?: boolean;
   /** For how long after its lifetime an update revives a registration; 93 s by default. */
@@ -164,6 +170,11 @@ export interface ServiceOptions extends DeviceManagementOptions {
 }
 
 const methodNotAllowed: Outcome = { kind: 'reply', reply: reply(ResponseCode.MethodNotAllowed) };
+const notADevice: Outcome = {
+  kind: 'reply',
+  reply: answerTo(refusal('not-a-device'), undefined),
+  refusal: refusal('not-a-device'),
+};
 const notFound: Outcome = { kind: 'reply', reply: reply(ResponseCode.NotFound) };
 /** Small enough that registrations which arrive meanwhile wait for milliseconds only. */
 const expiryBatch = 64;

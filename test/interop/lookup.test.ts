@@ -190,7 +190,7 @@ t.test('libcoap looks up over DTLS and, where the operator allows it, without', 
   t.teardown(() => server.remove());
   const device = await PlainClient.open(t, server.coap);
   for (let i = 0; i < 30; i++) await device.answer(device.register(`ep=node-${i}`, 'manufacturer=Acme'));
-  await server.cli('credential', 'add', 'reader', '--key', keyHex);
+  await server.cli('credential', 'add', 'reader', '--role', 'operator', '--key', keyHex);
   const psk = ['-u', 'reader', '-k', keyText];
   const found = (printed: string) => [...printed.matchAll(/ep="(node-\d+)"/g)].length;
 

@@ -1,6 +1,6 @@
 import { type Bytes, toHex } from '../../src/base/bytes.ts';
 import type { WallTime } from '../../src/base/time.ts';
-import type { Credential } from '../../src/fleet/credential.ts';
+import { type Credential, type CredentialRole, noRow } from '../../src/fleet/credential.ts';
 import type { FleetEvent, StoredEvent } from '../../src/fleet/event.ts';
 import type { CredentialId, EndpointName, Row } from '../../src/fleet/names.ts';
 import { type FleetRules, forget } from '../../src/fleet/registration.ts';
@@ -15,11 +15,17 @@ export class MemoryAdmin {
     this.#disk = disk;
   }
 
-  addCredential(wall: WallTime, name: EndpointName, identity: Bytes, key: Bytes): Credential {
+  addCredential(
+    wall: WallTime,
+    name: EndpointName,
+    identity: Bytes,
+    key: Bytes,
+    role: CredentialRole = 'device',
+  ): Credential {
     const disk = this.#disk;
     return this.#durably(() => {
       const entry = disk.names.get(nameKey(name, undefined));
-      const row = entry?.row ?? (disk.nextRow++ as Row);
+      const row = entry?.row ?? (role === 'operator' ? noRow : (disk.nextRow++ as Row));
       const id = disk.meta.get('meta')?.nextCredential ?? 1;
       const credential: Credential = {
         id: id as CredentialId,
@@ -30,11 +36,12 @@ export class MemoryAdmin {
         row,
         createdAt: wall,
         revokedAt: undefined,
+        role,
       };
       disk.names.put(nameKey(name, undefined), { row, identities: [...(entry?.identities ?? []), toHex(identity)] });
       disk.credentials.put(toHex(identity), credential);
       disk.writeMeta({ nextCredential: id + 1 });
-      if (entry === undefined) {
+      if (entry === undefined && row !== noRow) {
         const empty = { generation: 0, version: 1, registration: undefined, lastExchange: undefined };
         disk.devices.put(row, { ...empty, row, name, sector: undefined });
       }

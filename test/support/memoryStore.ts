@@ -2,7 +2,7 @@ import { type Bytes, toHex } from '../../src/base/bytes.ts';
 import type { Peer } from '../../src/base/peer.ts';
 import type { Milliseconds, WallTime } from '../../src/base/time.ts';
 import type { Command } from '../../src/fleet/command.ts';
-import type { Credential } from '../../src/fleet/credential.ts';
+import { type Credential, noRow } from '../../src/fleet/credential.ts';
 import type { DeviceRecord } from '../../src/fleet/device.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
 import type { EndpointName, Row, Sector } from '../../src/fleet/names.ts';
@@ -243,7 +243,8 @@ class MemoryView implements View {
   }
 
   row(name: EndpointName, sector: Sector | undefined): Row | undefined {
-    return this.#pending(this.#overlay.row(name, sector)) ?? this.#disk.names.get(nameKey(name, sector))?.row;
+    const row = this.#pending(this.#overlay.row(name, sector)) ?? this.#disk.names.get(nameKey(name, sector))?.row;
+    return row === noRow ? undefined : row;
   }
 
   credential(identity: Bytes): Credential | undefined {

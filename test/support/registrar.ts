@@ -5,7 +5,7 @@ import { codeText, Method } from '../../src/coap/codec/code.ts';
 import type { Reply, Request, Response } from '../../src/coap/codec/message.ts';
 import { Accept, ContentFormat, LocationPath, Options, UriPath, UriQuery } from '../../src/coap/codec/option.ts';
 import type { Exchange, RequestDraft, RequestFault } from '../../src/coap/exchange.ts';
-import type { Credential } from '../../src/fleet/credential.ts';
+import type { Credential, CredentialRole, Principal } from '../../src/fleet/credential.ts';
 import type { DeviceRecord } from '../../src/fleet/device.ts';
 import { type DeviceView, deviceView } from '../../src/fleet/deviceView.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
@@ -22,6 +22,8 @@ import { MemoryStore, promptBehaviour } from './memoryStore.ts';
 export interface Caller {
   /** The endpoint name that the credential stands for, and which of its credentials it is. */
   readonly psk?: string;
+  /** The name of an operator, whose credential this is. */
+  readonly operator?: string;
   readonly key?: number;
   readonly association?: number;
   /** Of the DTLS record; counts up by itself. */
@@ -110,11 +112,11 @@ export class Registrar {
   }
 
   /** Gives a name a credential, as `rollcall credential add` does; `key` tells several of one name apart. */
-  claim(name: string, key = 1): Credential {
+  claim(name: string, key = 1, role: CredentialRole = 'device'): Credential {
     const identity = `${name} ${key}`;
     const known = this.#credentials.get(identity);
     if (known !== undefined) return known;
-    const added = this.#admin.addCredential(this.now, name as EndpointName, utf8(identity), utf8('key'));
+    const added = this.#admin.addCredential(this.now, name as EndpointName, utf8(identity), utf8('key'), role);
     this.#credentials.set(identity, added);
     return added;
   }
@@ -129,6 +131,10 @@ export class Registrar {
     return this.#ask(Method.POST, '/.well-known/rd', { query, ...message }, caller);
   }
 
+  send(message: Message, caller: Caller): Reply {
+    return this.#ask(Method.POST, '/dp', message, caller);
+  }
+
   get events(): StoredEvent[] {
     return this.#store.events(1, Number.MAX_SAFE_INTEGER);
   }
@@ -140,7 +146,9 @@ export class Registrar {
   }
 
   #ask(code: number, path: string, message: Message, caller: Caller): Reply {
-    const credential = caller.psk === undefined ? undefined : this.claim(caller.psk, caller.key);
+    const name = caller.psk ?? caller.operator;
+    const role = caller.operator === undefined ? 'device' : 'operator';
+    const credential = name === undefined ? undefined : this.claim(name, caller.key, role);
     const ids = {
       messageId: caller.messageId ?? ++this.#messageId,
       sequence: credential ? (caller.sequence ?? ++this.#sequence) : undefined,
@@ -150,7 +158,7 @@ export class Registrar {
       view: this.#store.view(),
       find: (selection, from, limit) => this.#store.find(selection, from, limit),
       allocateRow: () => this.#store.allocateRow(),
-      principal: credential ? { kind: 'psk', row: credential.row, credential: credential.id } : { kind: 'anonymous' },
+      principal: principalOf(credential),
       transport: credential ? 'coaps' : 'coap',
       address: caller.address ?? '192.0.2.1',
       port: caller.port ?? 5683,
@@ -184,6 +192,12 @@ const start = 1_700_000_000_000;
 export const codeOf = (reply: Reply): string => codeText(reply.code);
 
 export const locationOf = (reply: Reply): string => `/${reply.options.all(LocationPath).join('/')}`;
+
+function principalOf(credential: Credential | undefined): Principal {
+  if (credential === undefined) return { kind: 'anonymous' };
+  if (credential.role === 'operator') return { kind: 'operator', credential: credential.id };
+  return { kind: 'psk', row: credential.row, credential: credential.id };
+}
 
 function exchangeOf(code: number, peer: Peer): Exchange {
   const none = { block1: undefined, block2: undefined, acknowledged: false };

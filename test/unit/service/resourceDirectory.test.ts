@@ -305,7 +305,7 @@ t.test('on plain CoAP nobody looks anything up unless the operator said so', asy
   t.equal(codeOf(registrar.get('/rd-lookup/ep')), '4.01');
   t.equal(registrar.refused, 'lookup-needs-dtls');
   t.equal(codeOf(registrar.simple('ep=a', {})), '4.01');
-  t.equal(codeOf(registrar.get('/rd-lookup/ep', {}, { psk: 'reader' })), '2.05');
+  t.equal(codeOf(registrar.get('/rd-lookup/ep', {}, { operator: 'reader' })), '2.05');
   t.equal(codeOf(registrar.update('/rd-lookup/ep')), '4.05');
 });
 
