@@ -11,7 +11,7 @@ export interface LocatedDocument {
 /** Reads YAML, or JSON, which is YAML too. Throws `OperatorError` with line and column of what is wrong. */
 export function parseLocated(text: string, origin: string): LocatedDocument {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, stringKeys: true });
   const at = (offset: number | undefined) => {
     const { line, col } = lines.linePos(offset ?? 0);
     return `${origin}:${line}:${col}`;

@@ -38,7 +38,7 @@ export async function importCredentials(administration: Administration, path: st
     number++;
     if (line.trim() === '') continue;
     try {
-      batch.push({ line: number, ...parseLine(line) });
+      batch.push({ line: number, ...parseCredential(line) });
     } catch (error) {
       if (!(error instanceof OperatorError)) throw error;
       report(result, number, error.message);
@@ -70,8 +70,8 @@ async function add(
   }
 }
 
-/** Never quotes the line: it holds a key. */
-function parseLine(line: string): NewCredential {
+/** One line of the file. Throws `OperatorError`, which never quotes the line: it holds a key. */
+export function parseCredential(line: string): NewCredential {
   const { endpoint, identity, key, role = 'device' } = parseJson(line);
   if (typeof endpoint !== 'string') throw new OperatorError('endpoint is missing or no text');
   if (identity !== undefined && typeof identity !== 'string') throw new OperatorError('identity is no text');

@@ -186,6 +186,6 @@ function plain(value: unknown): unknown {
 const textKeys = new Set(mapKeys.values());
 const lastKey = Math.max(...mapKeys.keys());
 const privateName = /^x-./;
-const decoder = new Decoder({ mapsAsObjects: false, useRecords: false, int64AsType: 'number' } as object);
+const decoder = new Decoder({ mapsAsObjects: false, useRecords: false, int64AsNumber: true } as object);
 // A version is a tuple in draft-07, which ajv's strict mode wants to be closed; it is.
 const validate = new Ajv({ strict: true, allowUnionTypes: true, allErrors: false }).compile(schema);

@@ -45,4 +45,4 @@ function isCount(value: unknown): value is number {
 }
 
 const encoder = new Encoder({ mapsAsObjects: false, useRecords: false });
-const decoder = new Decoder({ mapsAsObjects: false, useRecords: false, int64AsType: 'number' } as object);
+const decoder = new Decoder({ mapsAsObjects: false, useRecords: false, int64AsNumber: true } as object);

@@ -1,4 +1,5 @@
 import { type Bytes, textOf, toHex } from '../../src/base/bytes.ts';
+import { printable } from '../../src/cli/output.ts';
 import { codeText, isRequestCode, methodName } from '../../src/coap/codec/code.ts';
 import { decodeMessage, type Message } from '../../src/coap/codec/message.ts';
 import { knownOption } from '../../src/coap/codec/option.ts';
@@ -159,11 +160,6 @@ function payload(bytes: Bytes): string[] {
 function words(bytes: Bytes): string {
   const text = textOf(bytes);
   return text === undefined || /\p{Control}/u.test(text) ? hex(bytes) : JSON.stringify(text);
-}
-
-/** Text of a stranger must not move the cursor of whoever reads it. */
-function printable(text: string): string {
-  return /\p{Control}/u.test(text) ? JSON.stringify(text) : text;
 }
 
 function hex(bytes: Bytes): string {

@@ -187,6 +187,7 @@ t.test('what is wrong with a profile is said with its line and column', async t 
       /^p\.yaml:3:3: .*unknown keyword: "patern"/,
     ],
     ['name: default\nname: twice\n', /^p\.yaml:2:1: /],
+    ['name: default\nmatch: { metadata: { ? [a] : b } }\n', /^p\.yaml:2:24: .*keys must be strings/],
     ['a: &a [x]\nb: [*a, *a]\n', /^p\.yaml:/],
     ['', /^p\.yaml:1:1: /],
     ['name: default\nobserve: [{ path: "/3/x" }]\n', /^p\.yaml:2:19: observe\/0\/path/],

@@ -1,6 +1,7 @@
 import { decode, encode } from 'cborg';
 import t from 'tap';
-import { type Bytes, toHex } from '../../../src/base/bytes.ts';
+import { decodeRecord, encodeRecord } from '../../../src/adapters/lmdbForms.ts';
+import { type Bytes, fromHex, toHex } from '../../../src/base/bytes.ts';
 import { ContentFormat } from '../../../src/coap/codec/option.ts';
 import { readRegistrationReply, writeRegistrationReply } from '../../../src/lwm2m/registrationReply.ts';
 import { type Caller, codeOf, locationOf, Registrar } from '../../support/registrar.ts';
@@ -21,6 +22,27 @@ t.test('the smallest map registers with what the credential says and defaults', 
   const registrar = new Registrar();
   t.equal(codeOf(register(registrar, map([0, 1]))), '2.01');
   t.match(registrar.device('node'), { dialect: 'cbor', endpoint: 'node', lifetime: 86_400, binding: 'U' });
+});
+
+t.test(
+  'a number is the same in each length that CBOR has for it, so that none becomes what JSON cannot show',
+  async t => {
+    for (const lifetime of ['183c', '19003c', '1a0000003c', '1b000000000000003c']) {
+      const registrar = new Registrar();
+      const payload = fromHex(`a3000102${lifetime}203b000000000000003c`)!;
+      t.equal(codeOf(register(registrar, payload)), '2.01', lifetime);
+      t.match(registrar.device('node'), { lifetime: 60, description: { extra: { '-1': -61 } } });
+      t.doesNotThrow(() => JSON.stringify(registrar.device('node')), 'as --json prints it');
+    }
+  },
+);
+
+t.test('a number that wakes the device is stored whole, however many bytes its characters take', async t => {
+  const registrar = new Registrar();
+  t.equal(codeOf(register(registrar, map([0, 1], [15, '𝟙'.repeat(63)]))), '2.01');
+  const record = registrar.record('node')!;
+  t.equal(decodeRecord(record.row, encodeRecord(record)).registration?.sms, '𝟙'.repeat(63));
+  t.equal(codeOf(register(registrar, map([0, 1], [15, '𝟙'.repeat(64)]))), '4.00');
 });
 
 t.test('six objects take 20 bytes', async t => {

@@ -96,7 +96,7 @@ t.test(
 );
 
 t.test('CoAP in clear is told with its options', async t => {
-  const options = Options.empty.with(UriPath, 'rd').with(UriPath, 'a\u001b[2J');
+  const options = Options.empty.with(UriPath, 'rd').with(UriPath, 'a\u001b[2J').with(UriPath, '\u009b2J');
   const payload = utf8('</3/0>');
   const request = {
     kind: 'request',
@@ -109,7 +109,8 @@ t.test('CoAP in clear is told with its options', async t => {
   t.strictSame(describe(encodeMessage({ ...request, payload }), 8), [
     'CoAP CON POST, message ID 7, token 746b',
     '  Uri-Path rd',
-    '  Uri-Path "a\\u001b[2J"',
+    '  Uri-Path a\\u001b[2J',
+    '  Uri-Path \\u009b2J',
     '  payload, 6 bytes: "</3/0>"',
   ]);
 });
