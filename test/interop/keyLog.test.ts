@@ -3,43 +3,14 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { type Bytes, concatBytes, utf8 } from '../../src/base/bytes.ts';
-import { Writer } from '../../src/base/writer.ts';
+import { utf8 } from '../../src/base/bytes.ts';
 import { UdpDevice } from '../../tools/load/udpDevice.ts';
+import { captureOf } from '../support/capture.ts';
 import { TestServer } from '../support/server.ts';
 import { isInstalled, runTool } from '../support/tool.ts';
 import { UdpProxy } from '../support/udpProxy.ts';
 
 const key = utf8('sixteen byte key');
-
-/** A classic capture of raw IPv4 (draft-ietf-opsawg-pcap), from the client's port 40000 to the server's 5684. */
-function capture(passed: UdpProxy['passed']): Bytes {
-  const packets = passed.map(({ from, datagram }, n) => {
-    const [source, destination] = from === 'client' ? [1, 2] : [2, 1];
-    const port = (side: number) => (side === 1 ? 40_000 : 5684);
-    const length = 28 + datagram.length;
-    const ip = new Writer(20).u16(0x4500).u16(length).u32(0x4000).u16(0x4011).u16(0);
-    const addresses = ip
-      .u32(0xc0000200 + source!)
-      .u32(0xc0000200 + destination!)
-      .finish();
-    const udp = new Writer(8)
-      .u16(port(source!))
-      .u16(port(destination!))
-      .u16(length - 20)
-      .u16(0)
-      .finish();
-    const header = new Writer(16)
-      .u32(1_700_000_000 + n)
-      .u32(0)
-      .u32(length)
-      .u32(length)
-      .finish();
-    return concatBytes(header, addresses, udp, new Uint8Array(datagram));
-  });
-  const file = new Writer(24).u32(0xa1b2c3d4).u16(2).u16(4).u32(0).u32(0).u32(65_535).u32(101).finish();
-  return concatBytes(file, ...packets);
-}
 
 t.test('a captured registration is read with the key log of the server, by our tool and by others', async t => {
   const server = await TestServer.create();
@@ -60,7 +31,7 @@ t.test('a captured registration is read with the key log of the server, by our t
   t.equal((await stat(keys)).mode & 0o777, 0o600);
   t.match(await readFile(keys, 'utf8'), /^# of the test bench\nCLIENT_RANDOM [0-9a-f]{64} [0-9a-f]{96}\n$/);
   const file = join(server.data, 'device.pcap');
-  await writeFile(file, capture(proxy.passed));
+  await writeFile(file, captureOf(proxy.passed));
 
   const without = await runTool('decode', file);
   t.notMatch(without.stdout, 'Location-Path');
