@@ -38,6 +38,8 @@ export type RefusalReason =
   | 'address-not-proved'
   | 'links-not-read'
   | 'lookup-needs-dtls'
+  | 'values-need-operator'
+  | 'no-values'
   | 'bad-search'
   | 'search-too-wide'
   | 'profile-metadata'

@@ -119,7 +119,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   /** What another process wrote into the store: a revoked credential ends its session, a command is delivered. */
   foreign(event: StoredEvent): void {
     this.#begin(undefined);
-    this.#parts.service.touched(event.row);
+    this.#parts.service.touched(event.row, this.#now);
     if (wishes.has(event.type)) this.#parts.service.devices.look(event.row, this.#downlink);
     const credential = event.details?.credential;
     if (event.type === 'credential-revoked' && typeof credential === 'number') {
@@ -334,7 +334,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   #settled(work: Work, outcome: Outcome & { kind: 'commit' }, result: CommitResult): void {
     this.#begin(undefined);
     if (result === 'durable') {
-      this.#parts.service.committed(outcome.commit, this.#now.wall);
+      this.#parts.service.committed(outcome.commit, this.#now);
       this.#parts.report.committed(outcome.commit);
       this.#answer(work, outcome.reply, outcome.refusal);
       const { peer } = work.exchange;
@@ -390,11 +390,13 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     }
   }
 
-  /** Whoever observes a lookup is told of what changed. */
+  /** Whoever observes something is told of what changed. */
   #notify(): void {
     const { service, store, coap } = this.#parts;
-    const find = store.find.bind(store);
-    for (const { exchange, reply, confirmable } of service.notifications(this.#now, find)) {
+    const due = service.nextNotification();
+    if (due === undefined || due > this.#now.instant) return;
+    const turn = { now: this.#now, view: store.view(), find: store.find.bind(store) };
+    for (const { exchange, reply, confirmable } of service.notifications(turn)) {
       coap.notify(this.#now, exchange, reply, confirmable, this);
     }
   }
@@ -416,7 +418,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
       this.#expiring = false;
       this.#begin(undefined);
       if (result === 'durable') {
-        service.committed(commit, this.#now.wall);
+        service.committed(commit, this.#now);
         this.#parts.report.committed(commit);
         service.devices.changed(commit, undefined, false, this.#downlink);
       } else this.#noteAgain(commit);
@@ -436,7 +438,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
 
   /** What the service writes about devices. Commits settle in turns of their own. */
   #downlinkOut(): DownlinkOut {
-    const { coap, dtls, plain, store, report } = this.#parts;
+    const { coap, dtls, plain, store, report, service } = this.#parts;
     const now = () => this.#now;
     return {
       get now() {
@@ -446,7 +448,10 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
       commit: (commit, settled) =>
         store.commit(commit, result => {
           this.#begin(undefined);
-          if (result === 'durable') report.committed(commit);
+          if (result === 'durable') {
+            service.committed(commit, this.#now);
+            report.committed(commit);
+          }
           settled(result);
           this.#end();
         }),
@@ -503,7 +508,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   #end(): void {
     const { coap, dtls, service } = this.#parts;
     let next = Math.min(coap.nextExpiry() ?? never, dtls?.nextExpiry() ?? never, this.#lookAtLifetimes);
-    next = Math.min(next, service.devices.nextExpiry() ?? never, service.nextNotification(this.#now) ?? never);
+    next = Math.min(next, service.devices.nextExpiry() ?? never, service.nextNotification() ?? never);
     if (this.#unfinished.length > 0) next = this.#now.instant;
     const lifetimes = service.nextExpiry();
     if (lifetimes !== undefined && !this.#expiring) {

@@ -3,6 +3,7 @@ import { defaultLimits as coapLimits } from '../coap/settings.ts';
 import { maxHeld, maxHolding } from '../dtls/associationSender.ts';
 import { defaultLimits as dtlsLimits } from '../dtls/endpoint.ts';
 import { maxMoves } from '../dtls/moves.ts';
+import { observerLimits } from '../service/observers.ts';
 import { intakeLimits } from './intake.ts';
 import { maxPlainPeers } from './plainPeers.ts';
 import { linesPerSecond } from './report.ts';
@@ -22,6 +23,7 @@ export interface Limit {
   readonly counter: string;
 }
 
+const { operators, others } = observerLimits;
 const { handshakeRate, failuresPerNetwork, handshakesPerIdentity } = dtlsLimits;
 
 export const limits: readonly Limit[] = [
@@ -136,6 +138,18 @@ export const limits: readonly Limit[] = [
     counter: 'coap.requestsRefused',
   },
   {
+    name: 'observers',
+    standard: `${count(operators.all)} of operators, ${others.all} others`,
+    bites: 'Who would observe a lookup or last values is answered once, and told no more.',
+    counter: 'service.observersRefused',
+  },
+  {
+    name: 'observers-of-one',
+    standard: `${operators.each} of an operator, ${others.each} of any other`,
+    bites: 'The same, for one session or address.',
+    counter: 'service.observersOfOneRefused',
+  },
+  {
     name: 'plain-peers',
     standard: count(maxPlainPeers),
     bites: 'What was kept for the address on plain CoAP that came first is forgotten.',
@@ -150,7 +164,7 @@ export const limits: readonly Limit[] = [
 ];
 
 /** Of all machines, by the name that a limit's `counter` begins with. */
-export type LimitCounters = Readonly<Record<'dtls' | 'coap' | 'server' | 'intake', object>>;
+export type LimitCounters = Readonly<Record<'dtls' | 'coap' | 'server' | 'intake' | 'service', object>>;
 
 /** How often a limit has bitten so far. */
 export function timesBitten({ counter }: Limit, counters: LimitCounters): number {

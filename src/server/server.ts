@@ -156,7 +156,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     clock: () => performance.now(),
   });
   const watch = new LimitWatch(
-    { dtls: dtls.counters, coap: coap.counters, server: report.counters, intake: intake.counters },
+    {
+      dtls: dtls.counters,
+      coap: coap.counters,
+      server: report.counters,
+      intake: intake.counters,
+      service: service.counters,
+    },
     log,
   );
 
@@ -233,7 +239,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       await store.close();
       await lock.release();
       watch.look();
-      log.info({ msg: 'stopped', counters: report.counters, dtls: dtls.counters, coap: coap.counters });
+      log.info({
+        msg: 'stopped',
+        counters: report.counters,
+        dtls: dtls.counters,
+        coap: coap.counters,
+        service: service.counters,
+      });
     },
   };
 }

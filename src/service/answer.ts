@@ -45,7 +45,8 @@ export const answers = {
   },
   'not-acceptable': {
     code: ResponseCode.NotAcceptable,
-    sentence: 'Accept names a format that there is no answer in: registrations have CBOR (60), lookups 40 and 60.',
+    sentence:
+      'Accept names a format that there is no answer in: registrations have CBOR (60), lookups 40 and 60, last values what they fit into.',
   },
   'bad-links': { code: ResponseCode.BadRequest, sentence: 'The payload is no well-formed link-format.' },
   'bad-cbor': {
@@ -123,6 +124,14 @@ export const answers = {
   'lookup-needs-dtls': {
     code: ResponseCode.Unauthorized,
     sentence: 'Lookups on plain CoAP are answered only if the server was started with --insecure-coap.',
+  },
+  'values-need-operator': {
+    code: ResponseCode.Unauthorized,
+    sentence: "Last values are read with an operator's credential, over DTLS.",
+  },
+  'no-values': {
+    code: ResponseCode.NotFound,
+    sentence: 'No device is registered under this name, or the resource has no last value.',
   },
   'bad-search': {
     code: ResponseCode.BadRequest,

@@ -3,10 +3,10 @@ import type { Instant, Milliseconds } from '../base/time.ts';
 import type { Request } from '../coap/codec/message.ts';
 import type { Notification } from '../coap/exchange.ts';
 import type { Row } from '../fleet/names.ts';
-import type { Contact, FleetRules } from '../fleet/registration.ts';
+import type { Contact, FleetRules, Registered } from '../fleet/registration.ts';
 import type { Commit } from '../fleet/store.ts';
 import { Definitions } from '../lwm2m/definitions.ts';
-import { Dossiers } from './dossier.ts';
+import { type Dossier, Dossiers } from './dossier.ts';
 import { Downlink } from './downlink.ts';
 import type { DownlinkOut } from './downlinkOut.ts';
 import { Notifications } from './notifications.ts';
@@ -34,6 +34,11 @@ export class DeviceManagement {
     this.#notifications = notifications;
     const watch: Notifications['watch'] = (row, observation, out) => notifications.watch(row, observation, out);
     this.#downlink = new Downlink(rules, this.#dossiers, watch, downlinkDelay);
+  }
+
+  /** What is needed to talk about the resources of a device. */
+  dossierOf(record: Registered): Dossier {
+    return this.#dossiers.of(record);
   }
 
   /** How much is kept, for metrics and for the test that nothing is left over. */

@@ -1,23 +1,26 @@
+import { sameBytes } from '../base/bytes.ts';
 import { FifoMap } from '../base/fifoMap.ts';
-import type { Peer } from '../base/peer.ts';
 import { after, type Instant, type Now, seconds, type WallTime } from '../base/time.ts';
 import { ContentFormats } from '../coap/codec/contentFormat.ts';
 import type { Link } from '../coap/codec/linkFormat.ts';
-import type { Reply, Request } from '../coap/codec/message.ts';
+import type { Request } from '../coap/codec/message.ts';
 import { Accept, ETag, Observe, UriQuery } from '../coap/codec/option.ts';
+import type { Registration } from '../fleet/device.ts';
 import type { Row } from '../fleet/names.ts';
 import type { FleetRules } from '../fleet/registration.ts';
 import type { Selection, Store } from '../fleet/store.ts';
 import { isRefusal, type Refusal, refusal } from '../lwm2m/refusal.ts';
 import { answerTo } from './answer.ts';
+import type { KeptAnswers } from './keptAnswers.ts';
 import { linkFormats } from './linkDocument.ts';
-import { type Lookup, type Result, replyOf, resultOf } from './lookupResult.ts';
-import type { Observers } from './observers.ts';
+import { type Lookup, replyOf, resultOf } from './lookupResult.ts';
+import type { Observed, Observers } from './observers.ts';
 import type { Outcome, RequestContext } from './outcome.ts';
 import { type LookupKind, parseSearch, type Search, SearchView } from './search.ts';
 
 /**
- * `GET /rd-lookup/ep` and `GET /rd-lookup/res` (RFC 9176 §6): what is registered, by its attributes. Reads what is durable
+ * `GET /rd-lookup/ep` and `GET /rd-lookup/res` (RFC 9176 §6): what is registered, by its attributes; and in the same way
+ * `GET /device`, the devices whose last values can be read here. Reads what is durable
  * and changes nothing. A result is at most `count` links; one that needs a long search is found in several turns.
  */
 export class LookupInterface {
@@ -26,18 +29,19 @@ export class LookupInterface {
   readonly #observers: Observers;
   /** Where the pages of a search begin, so that going through them does not begin anew with each. */
   readonly #pages = new FifoMap<string, PageStart>();
-  /** Answers of which a client has the first block only. */
-  readonly #answers = new FifoMap<string, { readonly answer: Reply; readonly until: Instant }>();
+  readonly #answers: KeptAnswers;
 
-  constructor(options: LookupOptions, rules: FleetRules, observers: Observers) {
+  constructor(options: LookupOptions, rules: FleetRules, observers: Observers, answers: KeptAnswers) {
     this.#options = options;
     this.#rules = rules;
     this.#observers = observers;
+    this.#answers = answers;
   }
 
   get(kind: LookupKind, request: Request, context: RequestContext): Outcome {
     const { principal, exchange, addressProved, now } = context;
     if (principal.kind === 'anonymous' && !this.#options.insecureCoap) return refused(refusal('lookup-needs-dtls'));
+    if (kind === 'device' && principal.kind !== 'operator') return refused(refusal('values-need-operator'));
     const format = request.options.get(Accept) ?? ContentFormats.linkFormat;
     if (!linkFormats.includes(format)) return refused(refusal('not-acceptable', String(format)));
     const search = parseSearch(kind, request.options.all(UriQuery));
@@ -46,10 +50,9 @@ export class LookupInterface {
     const observe = request.options.get(Observe);
     // Nobody is sent notifications who may not have asked for them.
     if (observe === 0 && !addressProved) return refused(refusal('address-not-proved'));
-    const key = answerKey(context.peer, search, format);
     if ((exchange.block2?.number ?? 0) > 0) {
-      const kept = this.#answers.get(key);
-      if (kept !== undefined && now.instant < kept.until) return { kind: 'reply', reply: kept.answer };
+      const kept = this.#answers.get(context.peer, answerKey(search, format), now.instant);
+      if (kept !== undefined) return { kind: 'reply', reply: kept };
     }
     if (observe === 1) this.#observers.end(exchange);
     const only = principal.kind === 'psk' && !this.#options.openLookup ? principal.row : undefined;
@@ -57,42 +60,48 @@ export class LookupInterface {
     return this.#goOn(lookup, this.#startOf(lookup, now), observe === 0)(context);
   }
 
-  /** What a lookup finds now; for whoever observes it. `undefined` if that takes longer than a turn. */
-  result(lookup: Lookup, now: Now, find: Store['find']): Result | undefined {
-    const { format } = lookup;
-    const progress = this.#startOf(lookup, now);
-    return step(this.#viewOf(lookup, now), lookup, progress, find)
-      ? resultOf(progress.links, format, progress.rows, progress.ends)
-      : undefined;
-  }
-
-  /** Keeps an answer of several blocks until the rest of it is fetched. */
-  keep(peer: Peer, { search, format }: Lookup, answer: Reply, now: Instant): void {
-    if (answer.payload.length <= firstBlock) return;
-    if (this.#answers.size >= maxAnswers) this.#answers.delete(this.#answers.oldestKey()!);
-    this.#answers.set(answerKey(peer, search, format), { answer, until: after(now, answerLifetime) });
+  /** A lookup, for whoever observes it. What takes longer than a turn to find cannot be observed any more. */
+  #observed(lookup: Lookup): Observed {
+    return {
+      key: answerKey(lookup.search, lookup.format),
+      row: lookup.only,
+      showsRecord: ({ record, before }, rows, wall) => {
+        const shown = rows.has(record.row);
+        // Its lifetime goes on, and nothing that is shown of it has changed.
+        if (shown && showsTheSame(before?.registration, record.registration)) return false;
+        return shown || this.#viewOf(lookup, wall).accepts(record);
+      },
+      showsValue: () => false,
+      look: ({ now, find }) => {
+        const progress = this.#startOf(lookup, now);
+        const found = step(this.#viewOf(lookup, now.wall), lookup, progress, find);
+        return found ? resultOf(progress.links, lookup.format, progress.rows, progress.ends) : undefined;
+      },
+    };
   }
 
   #goOn(lookup: Lookup, progress: Progress, observes: boolean): (turn: RequestContext) => Outcome {
     return turn => {
       const { format } = lookup;
-      const { now, peer, exchange, find } = turn;
-      if (!step(this.#viewOf(lookup, now), lookup, progress, find)) {
+      const { now, peer, exchange, find, principal } = turn;
+      if (!step(this.#viewOf(lookup, now.wall), lookup, progress, find)) {
         if (++progress.turns > maxTurns) return refused(refusal('search-too-wide'));
         return { kind: 'unfinished', goOn: this.#goOn(lookup, progress, observes) };
       }
       this.#notePages(lookup, progress, now);
       const result = resultOf(progress.links, format, progress.rows, progress.ends);
+      const observed = this.#observed({ ...lookup, etags: [] });
+      const observer = { exchange, isOperator: principal.kind === 'operator' };
       const sequence =
-        observes && progress.turns === 0 ? this.#observers.begin(exchange, lookup, result, now) : undefined;
-      const answer = replyOf(result, format, lookup.etags, sequence);
-      this.keep(peer, lookup, answer, now.instant);
+        observes && progress.turns === 0 ? this.#observers.begin(observer, observed, result, now) : undefined;
+      const answer = replyOf(result, lookup.etags, sequence);
+      this.#answers.keep(peer, observed.key, answer, now.instant);
       return { kind: 'reply', reply: answer };
     };
   }
 
-  #viewOf({ search, address, only }: Lookup, { wall }: Now): SearchView {
-    return new SearchView(search, { now: wall, rules: this.#rules, address, only });
+  #viewOf({ search, address, only }: Lookup, now: WallTime): SearchView {
+    return new SearchView(search, { now, rules: this.#rules, address, only });
   }
 
   /** Who sees only himself has no pages in common with others. */
@@ -147,7 +156,7 @@ function step(view: SearchView, { search, only }: Lookup, progress: Progress, fi
   const { count, kind } = search;
   const missing = progress.skip + count - progress.links.length;
   const look = only === undefined ? find : findOnly(only, find);
-  const { records, next } = look(view, progress.from, kind === 'ep' ? Math.min(missing, maxRecords) : recordsForLinks);
+  const { records, next } = look(view, progress.from, kind === 'res' ? recordsForLinks : Math.min(missing, maxRecords));
   for (const record of records) {
     const links = view.linksOf(record);
     const wanted = links.slice(progress.skip, progress.skip + count - progress.links.length);
@@ -187,8 +196,19 @@ function pageKey({ kind, criteria, where, count }: Search, page: number): string
   return JSON.stringify([kind, criteria, where, count, page]);
 }
 
-function answerKey(peer: Peer, search: Search, format: number): string {
-  return `${peer} ${format} ${pageKey(search, search.page)}`;
+function answerKey(search: Search, format: number): string {
+  return `${format} ${pageKey(search, search.page)}`;
+}
+
+/** Of what lookups show, nothing has changed. */
+function showsTheSame(before: Registration | undefined, after: Registration | undefined): boolean {
+  if (before === undefined || after === undefined) return before === after;
+  return (
+    before.address === after.address &&
+    before.port === after.port &&
+    before.transport === after.transport &&
+    sameBytes(before.description, after.description)
+  );
 }
 
 function refused(why: Refusal): Outcome {
@@ -202,6 +222,3 @@ const recordsForLinks = 16;
 const maxTurns = 1000;
 const maxPages = 1024;
 const pageLifetime = seconds(60);
-const maxAnswers = 64;
-const answerLifetime = seconds(60);
-const firstBlock = 1024;

@@ -19,19 +19,20 @@ export interface Lookup {
   readonly etags: readonly Bytes[];
 }
 
+/** A representation, and what it depends on. */
 export interface Result {
   readonly payload: Bytes;
+  readonly format: number;
   readonly etag: Bytes;
-  /** Whose links are in it. */
+  /** Who is in it. */
   readonly rows: ReadonlySet<Row>;
   /** When the first of them ends by itself. */
   readonly ends: WallTime | undefined;
 }
 
-/** 2.05 with the links, or 2.03 if the client has them already. */
+/** 2.05 with the representation, or 2.03 if the client has it already. */
 export function replyOf(
-  { payload, etag }: Result,
-  format: number,
+  { payload, format, etag }: Result,
   known: readonly Bytes[],
   sequence: number | undefined,
 ): Reply {
@@ -48,5 +49,5 @@ export function resultOf(
   ends: WallTime | undefined,
 ): Result {
   const payload = encodeLinks(links, format);
-  return { payload, etag: entityTag(payload, format), rows, ends };
+  return { payload, format, etag: entityTag(payload, format), rows, ends };
 }

@@ -1,146 +1,216 @@
-import { sameBytes, toHex } from '../base/bytes.ts';
+import { toHex } from '../base/bytes.ts';
+import { Deadlines } from '../base/deadlines.ts';
 import type { Peer } from '../base/peer.ts';
-import { type Instant, type Now, seconds, type WallTime } from '../base/time.ts';
+import { after, type Instant, type Now, seconds, type WallTime } from '../base/time.ts';
 import type { Reply } from '../coap/codec/message.ts';
 import type { Exchange } from '../coap/exchange.ts';
-import type { Registration } from '../fleet/device.ts';
 import type { Row } from '../fleet/names.ts';
-import type { FleetRules } from '../fleet/registration.ts';
-import type { Commit } from '../fleet/store.ts';
-import { type Lookup, type Result, replyOf } from './lookupResult.ts';
-import { SearchView } from './search.ts';
+import type { Commit, DeviceChange, Store, View } from '../fleet/store.ts';
+import type { ValuePath } from '../lwm2m/path.ts';
+import { type Result, replyOf } from './lookupResult.ts';
 
 /**
- * Who observes which lookup (RFC 7641; RFC 9176 §6.2): told when its result has changed, at most once in a while however
- * often that happens. Bounded, in all and for each peer; who finds no room is answered and not told more. In memory only:
- * after a restart clients observe anew.
+ * What can be observed (RFC 7641): a lookup (RFC 9176 §6.2), or the last values of a device. It says which changes may
+ * show in it, and what it is now.
+ */
+export interface Observed {
+  /** What was asked, for whoever keeps the rest of a long answer. */
+  readonly key: string;
+  /** The one device that it is about; `undefined` if any may be. */
+  readonly row: Row | undefined;
+  /** Whether a change of a device's record may show in a result that has these rows. */
+  showsRecord(change: DeviceChange, rows: ReadonlySet<Row>, wall: WallTime): boolean;
+  showsValue(path: ValuePath): boolean;
+  /** `later`: what it rests on is not durable yet. A `Reply` is the last that is said of it; `undefined` says nothing more. */
+  look(turn: ObserverTurn): Result | Reply | 'later' | undefined;
+}
+
+export interface ObserverTurn {
+  readonly now: Now;
+  readonly view: View;
+  readonly find: Store['find'];
+}
+
+/** Who observes: an operator may more, and has room of his own that nobody else takes. */
+export interface Observing {
+  readonly exchange: Exchange;
+  readonly isOperator: boolean;
+}
+
+/**
+ * Who observes what: told when it has changed, at most once in a while however often that happens. Bounded, in all and
+ * for each peer; who finds no room is answered and not told more. In memory only: after a restart clients observe anew.
+ *
+ * Call `committed` for what is durable, `touched` for what another process wrote, `due` when `nextDue` has come.
  */
 export class Observers {
-  readonly #rules: FleetRules;
-  readonly #byToken = new Map<string, Observer>();
-  readonly #perPeer = new Map<Peer, number>();
-
-  constructor(rules: FleetRules) {
-    this.#rules = rules;
-  }
+  readonly counters = { observersRefused: 0, observersOfOneRefused: 0 };
+  readonly #byPeer = new Map<Peer, Map<string, Observer>>();
+  /** Those of what any device may show in. */
+  readonly #ofAll = new Set<Observer>();
+  readonly #byRow = new Map<Row, Set<Observer>>();
+  /** When to look at one again: it may have changed, or a part of it ends by itself. */
+  readonly #due = new Deadlines<Observer>();
+  readonly #count = { operators: 0, others: 0 };
 
   get size(): number {
-    return this.#byToken.size;
+    return this.#count.operators + this.#count.others;
   }
 
   /** The sequence number of the answer, or `undefined` if there is no room. The same token again begins anew. */
-  begin(exchange: Exchange, lookup: Lookup, result: Result, now: Now): number | undefined {
+  begin({ exchange, isOperator }: Observing, observed: Observed, result: Result, now: Now): number | undefined {
     this.end(exchange);
-    const mine = this.#perPeer.get(exchange.peer) ?? 0;
-    if (this.#byToken.size >= maxObservers || mine >= maxForPeer) return undefined;
-    this.#perPeer.set(exchange.peer, mine + 1);
-    const { etag, rows, ends } = result;
-    const sequence = firstSequence;
-    this.#byToken.set(keyOf(exchange), {
+    const mine = this.#byPeer.get(exchange.peer) ?? new Map<string, Observer>();
+    const group = isOperator ? 'operators' : 'others';
+    if (mine.size >= observerLimits[group].each) {
+      this.counters.observersOfOneRefused++;
+      return undefined;
+    }
+    if (this.#count[group] >= observerLimits[group].all) {
+      this.counters.observersRefused++;
+      return undefined;
+    }
+    const observer: Observer = {
       exchange,
-      lookup: { ...lookup, etags: [] },
-      etag: toHex(etag),
-      rows,
-      ends,
-      sequence,
+      observed,
+      group,
+      etag: toHex(result.etag),
+      rows: result.rows,
+      ends: result.ends,
+      sequence: firstSequence,
       toldAt: now.instant,
       confirmedAt: now.instant,
       changed: false,
-    });
-    return sequence;
+    };
+    this.#byPeer.set(exchange.peer, mine.set(toHex(exchange.token), observer));
+    this.#placeOf(observed).add(observer);
+    this.#count[group]++;
+    this.#arm(observer, now);
+    return observer.sequence;
   }
 
-  end(exchange: Exchange): void {
-    if (!this.#byToken.delete(keyOf(exchange))) return;
-    const left = this.#perPeer.get(exchange.peer)! - 1;
-    if (left === 0) this.#perPeer.delete(exchange.peer);
-    else this.#perPeer.set(exchange.peer, left);
+  end({ peer, token }: Exchange): void {
+    const mine = this.#byPeer.get(peer);
+    const observer = mine?.get(toHex(token));
+    if (mine === undefined || observer === undefined) return;
+    mine.delete(toHex(token));
+    if (mine.size === 0) this.#byPeer.delete(peer);
+    const place = this.#placeOf(observer.observed);
+    place.delete(observer);
+    if (place.size === 0 && observer.observed.row !== undefined) this.#byRow.delete(observer.observed.row);
+    this.#due.clear(observer);
+    this.#count[observer.group]--;
   }
 
   /** The peer is gone: its session ended, or its address is somebody else's. */
   drop(peer: Peer): void {
-    if (!this.#perPeer.has(peer)) return;
-    for (const { exchange } of this.#byToken.values()) if (exchange.peer === peer) this.end(exchange);
+    for (const { exchange } of this.#byPeer.get(peer)?.values() ?? []) this.end(exchange);
   }
 
   /** Changes are durable: whose result may they concern? */
-  committed({ devices }: Commit, wall: WallTime): void {
-    if (this.#byToken.size === 0) return;
-    for (const { record, before } of devices) {
-      const refreshed = showsTheSame(before?.registration, record.registration);
-      for (const observer of this.#byToken.values()) {
-        if (observer.changed) continue;
-        const shown = observer.rows.has(record.row);
-        // Its lifetime goes on, and nothing that is shown of it has changed.
-        if (shown && refreshed) continue;
-        observer.changed = shown || this.#view(observer, wall).accepts(record);
+  committed({ devices, values = [] }: Commit, now: Now): void {
+    if (this.size === 0) return;
+    for (const change of devices) {
+      for (const observer of this.#about(change.record.row)) {
+        if (observer.changed || !observer.observed.showsRecord(change, observer.rows, now.wall)) continue;
+        this.#mark(observer, now);
+      }
+    }
+    for (const { row, value } of values) {
+      for (const observer of this.#byRow.get(row) ?? []) {
+        if (!observer.changed && observer.observed.showsValue(value.path)) this.#mark(observer, now);
       }
     }
   }
 
   /** Somebody else changed what stands in a row. */
-  touched(row: Row): void {
-    for (const observer of this.#byToken.values()) if (observer.rows.has(row)) observer.changed = true;
+  touched(row: Row, now: Now): void {
+    for (const observer of this.#about(row)) {
+      if (observer.rows.has(row) || observer.observed.row === row) this.#mark(observer, now);
+    }
   }
 
   /** When `due` has something to do. */
-  nextDue({ instant, wall }: Now): Instant | undefined {
-    let next: Instant | undefined;
-    for (const observer of this.#byToken.values()) {
-      const { changed, ends, toldAt } = observer;
-      if (!changed && ends === undefined) continue;
-      const wanted = changed ? instant : instant + Math.max(0, ends! - wall);
-      const at = Math.max(wanted, toldAt + atMostEvery) as Instant;
-      if (next === undefined || at < next) next = at;
-    }
-    return next;
+  nextDue(): Instant | undefined {
+    return this.#due.next();
   }
 
-  /** The notifications that are due, a few in a turn. `result` looks up; if it cannot in time, the observation ends. */
-  due(now: Now, result: (lookup: Lookup) => Result | undefined): Notification[] {
+  /** The notifications that are due, a few in a turn. */
+  due(turn: ObserverTurn): Notification[] {
+    const { now } = turn;
     const notifications: Notification[] = [];
-    let looked = 0;
-    for (const observer of this.#byToken.values()) {
-      const ended = observer.ends !== undefined && observer.ends <= now.wall;
-      if (!(observer.changed || ended) || now.instant < observer.toldAt + atMostEvery) continue;
-      if (++looked > maxInTurn) break;
-      const found = result(observer.lookup);
+    for (let looked = 0; looked < maxInTurn; looked++) {
+      const observer = this.#due.takeDue(now.instant);
+      if (observer === undefined) break;
       observer.changed = false;
       observer.toldAt = now.instant;
-      if (found === undefined) {
-        this.end(observer.exchange);
-        continue;
-      }
-      observer.rows = found.rows;
-      observer.ends = found.ends;
-      if (toHex(found.etag) === observer.etag) continue;
-      observer.etag = toHex(found.etag);
-      observer.sequence = (observer.sequence + 1) % 2 ** 24;
-      // Now and then one has to be acknowledged, so that nobody is told for ever who went away (RFC 7641 §4.5).
-      const confirmable = now.instant >= observer.confirmedAt + confirmEvery;
-      if (confirmable) observer.confirmedAt = now.instant;
-      const { exchange, lookup, sequence } = observer;
-      notifications.push({ exchange, lookup, confirmable, reply: replyOf(found, lookup.format, [], sequence) });
+      const notification = this.#look(observer, turn);
+      if (notification !== undefined) notifications.push(notification);
     }
     return notifications;
   }
 
-  #view({ lookup: { search, address, only } }: Observer, now: WallTime): SearchView {
-    return new SearchView(search, { now, rules: this.#rules, address, only });
+  #look(observer: Observer, turn: ObserverTurn): Notification | undefined {
+    const { now } = turn;
+    const { exchange, observed } = observer;
+    const found = observed.look(turn);
+    if (found === 'later') {
+      this.#mark(observer, now);
+      return undefined;
+    }
+    if (found === undefined || 'code' in found) {
+      this.end(exchange);
+      return found && { exchange, key: observed.key, confirmable: true, reply: found };
+    }
+    observer.rows = found.rows;
+    observer.ends = found.ends;
+    this.#arm(observer, now);
+    if (toHex(found.etag) === observer.etag) return undefined;
+    observer.etag = toHex(found.etag);
+    observer.sequence = (observer.sequence + 1) % 2 ** 24;
+    // Now and then one has to be acknowledged, so that nobody is told for ever who went away (RFC 7641 §4.5).
+    const confirmable = now.instant >= observer.confirmedAt + confirmEvery;
+    if (confirmable) observer.confirmedAt = now.instant;
+    return { exchange, key: observed.key, confirmable, reply: replyOf(found, [], observer.sequence) };
+  }
+
+  #mark(observer: Observer, now: Now): void {
+    observer.changed = true;
+    this.#arm(observer, now);
+  }
+
+  #arm(observer: Observer, { instant, wall }: Now): void {
+    const { changed, ends, toldAt } = observer;
+    if (!changed && ends === undefined) return this.#due.clear(observer);
+    const wanted = changed ? instant : instant + Math.max(0, ends! - wall);
+    this.#due.set(observer, Math.max(wanted, after(toldAt, atMostEvery)) as Instant);
+  }
+
+  *#about(row: Row): Iterable<Observer> {
+    yield* this.#ofAll;
+    yield* this.#byRow.get(row) ?? [];
+  }
+
+  #placeOf({ row }: Observed): Set<Observer> {
+    if (row === undefined) return this.#ofAll;
+    const place = this.#byRow.get(row) ?? new Set<Observer>();
+    this.#byRow.set(row, place);
+    return place;
   }
 }
 
-/** What to tell somebody who observes a lookup. */
+/** What to tell somebody who observes. */
 export interface Notification {
   readonly exchange: Exchange;
-  readonly lookup: Lookup;
+  readonly key: string;
   readonly reply: Reply;
   readonly confirmable: boolean;
 }
 
 interface Observer {
   readonly exchange: Exchange;
-  readonly lookup: Lookup;
+  readonly observed: Observed;
+  readonly group: 'operators' | 'others';
   etag: string;
   rows: ReadonlySet<Row>;
   ends: WallTime | undefined;
@@ -151,23 +221,8 @@ interface Observer {
   changed: boolean;
 }
 
-/** Of what lookups show, nothing has changed. */
-function showsTheSame(before: Registration | undefined, after: Registration | undefined): boolean {
-  if (before === undefined || after === undefined) return before === after;
-  return (
-    before.address === after.address &&
-    before.port === after.port &&
-    before.transport === after.transport &&
-    sameBytes(before.description, after.description)
-  );
-}
-
-function keyOf({ peer, token }: Exchange): string {
-  return `${peer} ${toHex(token)}`;
-}
-
-const maxObservers = 64;
-const maxForPeer = 8;
+/** Devices, and who observes on plain CoAP, take no room from operators. */
+export const observerLimits = { operators: { all: 1024, each: 128 }, others: { all: 64, each: 8 } } as const;
 const atMostEvery = seconds(1);
 const confirmEvery = seconds(60);
 const maxInTurn = 4;

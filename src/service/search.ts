@@ -13,7 +13,8 @@ import { parseLifetime } from '../lwm2m/registerQuery.ts';
 import type { CoreLink } from '../lwm2m/registrationRequest.ts';
 import { baseOf, isOnLink, pathOf, resolve } from './base.ts';
 
-export type LookupKind = 'ep' | 'res';
+/** `device`: those whose last values can be read, by the same criteria as `ep`. */
+export type LookupKind = 'ep' | 'res' | 'device';
 
 /** The query of a lookup (RFC 9176 §6.2). */
 export interface Search {
@@ -99,9 +100,10 @@ export class SearchView implements Selection {
     if (!isOnLink(base, registration.address, address)) return [];
     const endpoint: Shown = { device, base, location: `/rd/${rules.registrationId(record.row, record.generation)}` };
     const left = this.#criteria.filter(criterion => !endpointMatches(criterion, endpoint));
-    if (this.#search.kind === 'ep') {
+    const { kind } = this.#search;
+    if (kind !== 'res') {
       const matches = left.every(criterion => device.links.some(link => linkMatches(criterion, link, base)));
-      return matches ? [endpointLink(endpoint)] : [];
+      return matches ? [kind === 'ep' ? endpointLink(endpoint) : valuesLink(record)] : [];
     }
     return device.links
       .filter(link => left.every(criterion => linkMatches(criterion, link, base)))
@@ -170,6 +172,15 @@ function endpointLink({ device, base, location }: Shown): Link {
   };
 }
 
+/** Where the last values of a device are. */
+function valuesLink({ name, sector }: DeviceRecord): Link {
+  const query = sector === undefined ? '' : `?d=${encodeURIComponent(sector)}`;
+  return {
+    href: `/device/${encodeURIComponent(name)}${query}`,
+    attributes: { ep: name, ...(sector === undefined ? {} : { d: sector }), rt: valuesType, obs: true },
+  };
+}
+
 /** As it was registered, with target and anchor resolved (RFC 9176 §6.1). */
 function resolvedLink({ href, attributes }: CoreLink, base: string): Link {
   const { anchor } = attributes;
@@ -180,6 +191,7 @@ function resolvedLink({ href, attributes }: CoreLink, base: string): Link {
 }
 
 const endpointType = 'core.rd-ep';
+export const valuesType = 'rollcall.values';
 const maxCriteria = 16;
 /** Of a lookup that names no count: a directory of a million devices has no one answer. */
 export const defaultCount = 50;

@@ -11,15 +11,17 @@ import type { Outage } from '../fleet/outage.ts';
 import { noProfiles, type ProfileSet } from '../fleet/profile.ts';
 import { defaultGrace, expire, type FleetRules, removalTime } from '../fleet/registration.ts';
 import type { RegistrationIds } from '../fleet/registrationId.ts';
-import type { Commit, Store, View } from '../fleet/store.ts';
+import type { Commit, View } from '../fleet/store.ts';
 import { refusal } from '../lwm2m/refusal.ts';
 import { answerTo } from './answer.ts';
 import { DeviceManagement, type DeviceManagementOptions } from './deviceManagement.ts';
+import { KeptAnswers } from './keptAnswers.ts';
 import { LookupInterface } from './lookup.ts';
-import { type Notification, Observers } from './observers.ts';
+import { type Notification, Observers, type ObserverTurn } from './observers.ts';
 import type { Outcome, RequestContext } from './outcome.ts';
 import { contactOf, RegistrationInterface } from './rd.ts';
 import { SimpleRegistration } from './simpleRegistration.ts';
+import { ValuesInterface } from './valuesInterface.ts';
 import { wellKnownCore } from './wellKnown.ts';
 
 /**
@@ -33,7 +35,9 @@ export class Service {
   readonly #rd: RegistrationInterface;
   readonly #simple: SimpleRegistration;
   readonly #lookup: LookupInterface;
-  readonly #observers: Observers;
+  readonly #values: ValuesInterface;
+  readonly #observers = new Observers();
+  readonly #answers = new KeptAnswers();
   readonly #expiry = new ExpiryIndex();
   #profiles: ProfileSet;
 
@@ -53,13 +57,18 @@ export class Service {
     const { insecureCoap, openLookup = false, strictParameters = false } = options;
     this.#rd = new RegistrationInterface({ ids, insecureCoap, strictParameters }, this.rules);
     this.#simple = new SimpleRegistration(this.#rd);
-    this.#observers = new Observers(this.rules);
-    this.#lookup = new LookupInterface({ insecureCoap, openLookup }, this.rules, this.#observers);
+    this.#lookup = new LookupInterface({ insecureCoap, openLookup }, this.rules, this.#observers, this.#answers);
+    this.#values = new ValuesInterface(record => this.devices.dossierOf(record), this.#observers, this.#answers);
   }
 
   /** The operator changed the profiles: they count from the next registration on. */
   useProfiles(profiles: ProfileSet): void {
     this.#profiles = profiles;
+  }
+
+  /** Who found no room to observe. */
+  get counters(): Observers['counters'] {
+    return this.#observers.counters;
   }
 
   route(request: Request, context: RequestContext): Outcome {
@@ -80,7 +89,9 @@ export class Service {
       return this.devices.send(request, context, contactOf(request, context));
     }
     if (path.length === 2 && first === '.well-known' && second === 'core') {
-      return request.code === Method.GET ? { kind: 'reply', reply: wellKnownCore(request) } : methodNotAllowed;
+      return request.code === Method.GET
+        ? { kind: 'reply', reply: wellKnownCore(request, context.principal) }
+        : methodNotAllowed;
     }
     if (path.length === 2 && first === '.well-known' && second === 'rd') {
       return request.code === Method.POST ? this.#simple.register(request, context) : methodNotAllowed;
@@ -88,18 +99,23 @@ export class Service {
     if (path.length === 2 && first === 'rd-lookup' && (second === 'ep' || second === 'res')) {
       return request.code === Method.GET ? this.#lookup.get(second, request, context) : methodNotAllowed;
     }
+    if (first === 'device') {
+      if (request.code !== Method.GET) return methodNotAllowed;
+      if (path.length > 1) return this.#values.get(request, context);
+      return this.#lookup.get('device', request, context);
+    }
     return notFound;
   }
 
   /** A commit is durable: what was there to be decided on it, and who observes it, learn of it. */
-  committed(commit: Commit, wall: WallTime): void {
+  committed(commit: Commit, now: Now): void {
     for (const { record } of commit.devices) this.stored(record);
-    this.#observers.committed(commit, wall);
+    this.#observers.committed(commit, now);
   }
 
   /** Another process changed a device. */
-  touched(row: Row): void {
-    this.#observers.touched(row);
+  touched(row: Row, now: Now): void {
+    this.#observers.touched(row, now);
   }
 
   /** A peer is gone, or does not want to be told any more. */
@@ -111,14 +127,14 @@ export class Service {
     this.#observers.end(exchange);
   }
 
-  nextNotification(now: Now): Instant | undefined {
-    return this.#observers.nextDue(now);
+  nextNotification(): Instant | undefined {
+    return this.#observers.nextDue();
   }
 
   /** Whom to tell of a changed result. Answers of several blocks are kept until they are fetched. */
-  notifications(now: Now, find: Store['find']): Notification[] {
-    const due = this.#observers.due(now, lookup => this.#lookup.result(lookup, now, find));
-    for (const { exchange, lookup, reply } of due) this.#lookup.keep(exchange.peer, lookup, reply, now.instant);
+  notifications(turn: ObserverTurn): Notification[] {
+    const due = this.#observers.due(turn);
+    for (const { exchange, key, reply } of due) this.#answers.keep(exchange.peer, key, reply, turn.now.instant);
     return due;
   }
 

@@ -4,13 +4,20 @@ import { ContentFormats } from '../coap/codec/contentFormat.ts';
 import { formatLinks, type Link } from '../coap/codec/linkFormat.ts';
 import { type Reply, type Request, reply } from '../coap/codec/message.ts';
 import { Accept, ContentFormat, Options, UriQuery } from '../coap/codec/option.ts';
+import type { Principal } from '../fleet/credential.ts';
+import { valuesType } from './search.ts';
 
-/** `GET /.well-known/core`, with query filtering (RFC 6690 §4.1, RFC 9176 §4.3). */
-export function wellKnownCore(request: Request): Reply {
+/**
+ * `GET /.well-known/core`, with query filtering (RFC 6690 §4.1, RFC 9176 §4.3). What only operators may read, only they are
+ * told of.
+ */
+export function wellKnownCore(request: Request, principal: Principal): Reply {
   const accept = request.options.get(Accept);
   if (accept !== undefined && accept !== ContentFormats.linkFormat) return reply(ResponseCode.NotAcceptable);
   const filters = request.options.all(UriQuery);
-  const links = resources.filter(link => filters.every(filter => matches(link, filter)));
+  const links = (principal.kind === 'operator' ? ofOperators : resources).filter(link =>
+    filters.every(filter => matches(link, filter)),
+  );
   const options = Options.empty.with(ContentFormat, ContentFormats.linkFormat);
   return reply(ResponseCode.Content, options, utf8(formatLinks(links)));
 }
@@ -40,3 +47,4 @@ const resources: readonly Link[] = [
   { href: '/rd-lookup/ep', attributes: { rt: 'core.rd-lookup-ep', obs: true } },
   { href: '/rd-lookup/res', attributes: { rt: 'core.rd-lookup-res', obs: true } },
 ];
+const ofOperators: readonly Link[] = [...resources, { href: '/device', attributes: { rt: valuesType, obs: true } }];

@@ -11,7 +11,7 @@ import { type DeviceView, deviceView } from '../../src/fleet/deviceView.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
 import type { EndpointName } from '../../src/fleet/names.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
-import type { Commit } from '../../src/fleet/store.ts';
+import type { Commit, Store } from '../../src/fleet/store.ts';
 import type { RequestContext } from '../../src/service/outcome.ts';
 import { Service, type ServiceOptions } from '../../src/service/service.ts';
 import { MemoryAdmin } from './memoryAdmin.ts';
@@ -124,7 +124,8 @@ export class Registrar {
   /** What the service would tell observers now. */
   notifications(): Reply[] {
     const now = { instant: (this.now - start) as Instant, wall: this.now };
-    return this.service.notifications(now, (...asked) => this.#store.find(...asked)).map(({ reply }) => reply);
+    const find: Store['find'] = (...asked) => this.#store.find(...asked);
+    return this.service.notifications({ now, view: this.#store.view(), find }).map(({ reply }) => reply);
   }
 
   simple(query: string, caller: Caller, message: Message = {}): Reply {
@@ -181,7 +182,7 @@ export class Registrar {
   #commit(commit: Commit): void {
     this.#store.commit(commit, result => {
       if (result !== 'durable') throw new Error(result);
-      this.service.committed(commit, this.now);
+      this.service.committed(commit, { instant: (this.now - start) as Instant, wall: this.now });
     });
   }
 }

@@ -31,6 +31,7 @@ import { MemoryAdmin } from './memoryAdmin.ts';
 import { MemoryDisk } from './memoryDisk.ts';
 import { keyOf } from './memoryModel.ts';
 import { MemoryStore } from './memoryStore.ts';
+import { SmallOperator } from './smallOperator.ts';
 
 /**
  * A server that dies and comes back, and devices over DTLS, on a virtual clock: for stories about one device, where each
@@ -40,8 +41,10 @@ export class SmallWorld {
   readonly disk = new MemoryDisk();
   readonly admin = new MemoryAdmin(this.disk);
   readonly devices: SmallDevice[] = [];
+  /** Everybody who is on the network, devices and operators. */
+  readonly nodes: Node[] = [];
   /** Datagrams are lost, or come later, as this says. */
-  carries: (to: 'server' | 'device', device: SmallDevice) => boolean = () => true;
+  carries: (to: 'server' | 'device', node: Node) => boolean = () => true;
   /** The disk refuses while it says so. */
   diskFails = false;
   time = 1_000_000;
@@ -70,7 +73,20 @@ export class SmallWorld {
   device(name: string, options: Partial<DeviceOptions> = {}): SmallDevice {
     const device = new SmallDevice(this, name, this.devices.length, options);
     this.devices.push(device);
+    this.nodes.push(device);
     return device;
+  }
+
+  operator(name: string): SmallOperator {
+    const operator = new SmallOperator(this, name, 60_000 + this.nodes.length);
+    this.nodes.push(operator);
+    return operator;
+  }
+
+  /** What `credential revoke` does in another process; the server finds out. */
+  revoke(name: string): void {
+    const event = this.admin.revoke(this.now.wall, utf8(name))!;
+    this.after(100, () => this.#server.datapath.foreign(event));
   }
 
   /** The process is killed, and another one goes on with what the disk kept. */
@@ -141,13 +157,13 @@ export class SmallWorld {
     this.#events.push({ at: this.time + span, order: this.#order++, run });
   }
 
-  toServer(device: SmallDevice, datagram: Bytes): void {
-    if (this.carries('server', device)) this.after(latency, () => this.#server.receive(device, datagram));
+  toServer(node: Node, datagram: Bytes): void {
+    if (this.carries('server', node)) this.after(latency, () => this.#server.receive(node, datagram));
   }
 
   toDevice(port: number, datagram: Bytes): void {
-    const device = this.devices.find(one => one.port === port);
-    if (device !== undefined && this.carries('device', device)) this.after(latency, () => device.receive(datagram));
+    const node = this.nodes.find(one => one.port === port);
+    if (node !== undefined && this.carries('device', node)) this.after(latency, () => node.receive(datagram));
   }
 
   run(span: Milliseconds): void {
@@ -155,16 +171,23 @@ export class SmallWorld {
     for (;;) {
       this.#events.sort((a, b) => a.at - b.at || a.order - b.order);
       const [event] = this.#events;
-      const device = this.devices.find(one => one.due === Math.min(...this.devices.map(({ due }) => due)));
-      const next = Math.min(event?.at ?? never, device?.due ?? never, this.#server.due);
+      const node = this.nodes.find(one => one.due === Math.min(...this.nodes.map(({ due }) => due)));
+      const next = Math.min(event?.at ?? never, node?.due ?? never, this.#server.due);
       if (next > end) break;
       this.time = Math.max(this.time, next);
       if (event?.at === next) this.#events.shift()!.run();
       else if (this.#server.due === next) this.#server.expire();
-      else device!.expire();
+      else node!.expire();
     }
     this.time = end;
   }
+}
+
+export interface Node {
+  readonly port: number;
+  readonly due: number;
+  receive(datagram: Bytes): void;
+  expire(): void;
 }
 
 /** A device over DTLS, or with `dtls: undefined` over plain CoAP. */
@@ -302,7 +325,7 @@ class Running {
     this.datapath.expire();
   }
 
-  receive({ port }: SmallDevice, datagram: Bytes): void {
+  receive({ port }: Node, datagram: Bytes): void {
     if (!this.#ended) this.datapath.receiveDtls({ socket: 1, address: '192.0.2.1', port }, datagram);
   }
 

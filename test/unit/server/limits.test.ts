@@ -8,6 +8,7 @@ import { DtlsEndpoint } from '../../../src/dtls/endpoint.ts';
 import { handshakeFaults } from '../../../src/dtls/fault.ts';
 import { type LimitCounters, LimitWatch, limits, timesBitten } from '../../../src/server/limits.ts';
 import { createReport } from '../../../src/server/report.ts';
+import { Observers } from '../../../src/service/observers.ts';
 
 const docs = (name: string): string => readFileSync(new URL(`../../../../docs/${name}`, import.meta.url), 'utf8');
 const rowsOf = (text: string): string[] => text.split('\n').filter(line => line.startsWith('| `'));
@@ -22,7 +23,13 @@ function counters(): LimitCounters {
   });
   const report = createReport(pino({ enabled: false }), () => undefined);
   const intake = { loopBehind: 0, storeBehind: 0 };
-  return { dtls: dtls.counters, coap: new CoapEndpoint({ random }).counters, server: report.counters, intake };
+  return {
+    dtls: dtls.counters,
+    coap: new CoapEndpoint({ random }).counters,
+    server: report.counters,
+    intake,
+    service: new Observers().counters,
+  };
 }
 
 t.test('docs/limits.md is the table of all limits', async t => {
