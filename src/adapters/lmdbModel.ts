@@ -1,6 +1,5 @@
 import type { Database } from 'lmdb';
 import { type Bytes, concatBytes, textOf, utf8 } from '../base/bytes.ts';
-import type { Peer } from '../base/peer.ts';
 import { Writer } from '../base/writer.ts';
 import type { Command, CommandId } from '../fleet/command.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
@@ -87,14 +86,6 @@ export function readValue({ values }: Environment, row: Row, path: ValuePath): L
 export function readValues({ values }: Environment, row: Row, below: Path): LastValue[] {
   const all = read(values, row, (key, value) => decodeValue(pathOfKey(key), value));
   return below === '/' ? all : all.filter(({ path }) => path === below || path.startsWith(`${below}/`));
-}
-
-/** By which association, and in which record, each last value came. */
-export function* valueOrigins({ values }: Environment): Iterable<{ readonly peer: Peer; readonly sequence: number }> {
-  for (const { key, value } of values.getRange()) {
-    const { peer, sequence } = decodeValue(pathOfKey(key), value);
-    if (peer !== undefined && sequence !== undefined) yield { peer, sequence };
-  }
 }
 
 export function countValues({ values }: Environment, row: Row): number {

@@ -89,14 +89,6 @@ export async function dropSessions({ sessions, origins }: Environment): Promise<
   await origins.clearAsync();
 }
 
-/** All sessions that did not end and that the keyring can open. */
-export function* readSessions({ sessions }: Environment, keyring: Keyring): Iterable<SessionRow> {
-  for (const { key, value } of sessions.getRange({ snapshot: true })) {
-    const row = hasEnded(value) ? undefined : open(key as CredentialId, value, keyring);
-    if (row !== undefined) yield row;
-  }
-}
-
 /** The session of a credential, unless it ended. */
 export function readSession(
   { sessions }: Environment,

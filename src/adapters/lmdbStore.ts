@@ -36,7 +36,6 @@ import {
   readValue,
   readValues,
   rowsOf,
-  valueOrigins,
   writeModel,
 } from './lmdbModel.ts';
 import {
@@ -45,7 +44,6 @@ import {
   prepareSession,
   readSession,
   readSessionHeads,
-  readSessions,
   resumableSession,
   sweepSessions,
   writeSession,
@@ -150,20 +148,14 @@ export class LmdbStore implements Store {
     return readEvents(this.#environment, from, limit);
   }
 
-  sessions(): Iterable<SessionRow> {
-    return readSessions(this.#environment, this.#keyring);
-  }
-
   sessionCount(): number {
     return this.#environment.sessions.getKeysCount();
   }
 
-  /** Of all sessions what is not secret, in no order. */
   sessionHeads(): Iterable<SessionHead> {
     return readSessionHeads(this.#environment);
   }
 
-  /** The session of a credential, if it has one whose secret can be opened. */
   session(credential: CredentialId): SessionRow | undefined {
     return readSession(this.#environment, this.#keyring, credential);
   }
@@ -171,10 +163,6 @@ export class LmdbStore implements Store {
   *rowsWithWork(): Iterable<Row> {
     yield* rowsOf(this.#environment.observations);
     yield* rowsOf(this.#environment.commands);
-  }
-
-  valueRecords(): Iterable<{ readonly peer: Peer; readonly sequence: number }> {
-    return valueOrigins(this.#environment);
   }
 
   /** Calls `run` at once, or as soon as the group under way has settled: then our own events are told from others. */

@@ -12,6 +12,7 @@ import type { Exchange, RequestDraft, RequestFault, RequestHandle } from '../coa
 import type { CoapOut } from '../coap/out.ts';
 import type { TransmissionParameters } from '../coap/transmission.ts';
 import { type ClientOptions, type ClientOut, DtlsClient } from '../dtls/client.ts';
+import type { ClientSession } from '../dtls/clientHandshake.ts';
 import { writeObjectLinks } from '../lwm2m/objectLinks.ts';
 import type { Path, ValuePath } from '../lwm2m/path.ts';
 import { emptyDescription } from '../lwm2m/registrationRequest.ts';
@@ -63,6 +64,11 @@ export class Device {
   /** `/rd/…`, once registered. */
   get location(): string | undefined {
     return this.#location && `/${this.#location.join('/')}`;
+  }
+
+  /** What the next `connect` will try to resume: worth keeping over a restart of the device, and secret. */
+  get session(): ClientSession | undefined {
+    return this.#dtls?.session;
   }
 
   get objects(): DeviceObjects | undefined {

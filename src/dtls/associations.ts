@@ -46,6 +46,10 @@ export class Associations {
     return this.#sessions.size;
   }
 
+  get isFull(): boolean {
+    return this.#sessions.size === this.#sessions.capacity;
+  }
+
   byAddress(remote: Remote): SessionRow | undefined {
     return this.#sessions.byAddress(remote);
   }
@@ -82,7 +86,7 @@ export class Associations {
    */
   restore(now: Now, state: SessionState, out: AssociationOut): boolean {
     const sessions = this.#sessions;
-    if (sessions.size === sessions.capacity) return false;
+    if (this.isFull) return false;
     const atAddress = sessions.byAddress(state.remote);
     const inTheWay = atAddress !== undefined && !sessions.hasCid(atAddress) ? atAddress : undefined;
     const before = sessions.byOwner(state.owner) ?? inTheWay;
@@ -93,12 +97,6 @@ export class Associations {
     sessions.skipToWriteMark(row);
     sessions.confirm(row);
     return true;
-  }
-
-  /** The owner's records up to `sequence` have taken effect, as the registry knows better than the session's own mark. */
-  raiseReadMark(peer: Peer, sequence: number): void {
-    const row = this.#sessions.byPeer(peer);
-    if (row !== undefined) this.#sessions.raiseReadMark(row, sequence);
   }
 
   /** The answer to `out.reserve`: the mark is durable; or, if it is no higher than the one before, did not become so. */

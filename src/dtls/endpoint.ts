@@ -147,12 +147,7 @@ export class DtlsEndpoint {
 
   /** Goes on with the session of a peer that sleeps, because it is to be spoken to. */
   wake(now: Now, peer: Peer, out: DtlsOut): void {
-    if (this.#associations.byPeer(peer) === undefined) this.#wake(now, this.#sleepers.byPeer(peer), out);
-  }
-
-  /** Of a restored session no record up to `sequence` is new, whatever its own mark says. */
-  raiseReadMark(peer: Peer, sequence: number): void {
-    this.#associations.raiseReadMark(peer, sequence);
+    if (this.#associations.byPeer(peer) === undefined) this.#wake(now, () => this.#sleepers.byPeer(peer), out);
   }
 
   /** Ends a session: close_notify goes out, and `out.closed` tells of it. */
@@ -308,16 +303,19 @@ export class DtlsEndpoint {
   }
 
   #rowAt(now: Now, remote: Remote, out: DtlsOut): SessionRow | undefined {
-    return this.#associations.byAddress(remote) ?? this.#wake(now, this.#sleepers.byAddress(remote), out);
+    return this.#associations.byAddress(remote) ?? this.#wake(now, () => this.#sleepers.byAddress(remote), out);
   }
 
   #rowOf(now: Now, cid: Bytes, out: DtlsOut): SessionRow | undefined {
     const peer = this.#policy.cids?.peer(cid);
     if (peer === undefined) return undefined;
-    return this.#associations.byPeer(peer) ?? this.#wake(now, this.#sleepers.byPeer(peer), out);
+    return this.#associations.byPeer(peer) ?? this.#wake(now, () => this.#sleepers.byPeer(peer), out);
   }
 
-  #wake(now: Now, state: SessionState | undefined, out: DtlsOut): SessionRow | undefined {
+  /** Not without room for it: whoever is awake has shown more than that somebody sends a record in his name. */
+  #wake(now: Now, sleeper: () => SessionState | undefined, out: DtlsOut): SessionRow | undefined {
+    if (this.#associations.isFull) return undefined;
+    const state = sleeper();
     return state !== undefined && this.restore(now, state, out) ? this.#associations.byPeer(state.peer) : undefined;
   }
 

@@ -5,9 +5,9 @@ import type { Command, CommandChange } from './command.ts';
 import type { Credential } from './credential.ts';
 import type { DeviceRecord } from './device.ts';
 import type { FleetEvent, StoredEvent } from './event.ts';
-import type { EndpointName, Row, Sector } from './names.ts';
+import type { CredentialId, EndpointName, Row, Sector } from './names.ts';
 import type { Observation, ObservationChange } from './observation.ts';
-import type { SessionChange, SessionRow } from './session.ts';
+import type { SessionChange, SessionHead, SessionRow } from './session.ts';
 import type { TermTest } from './terms.ts';
 import type { LastValue, ValueChange } from './value.ts';
 
@@ -32,12 +32,14 @@ export interface Store {
    * more, to keep the loop's turn short: a page may be short, or empty, and `next` still say where to go on.
    */
   find(selection: Selection, from: Row, limit: number): FoundPage;
-  /** All sessions that did not end, in no order; for the start. Those whose secret cannot be opened are left out. */
-  sessions(): Iterable<SessionRow>;
+  /** How many sessions there are at most, those that ended and may be resumed among them; for the start. */
+  sessionCount(): number;
+  /** What is not secret of all sessions that did not end, in no order; for the start. */
+  sessionHeads(): Iterable<SessionHead>;
+  /** The session of a credential, if it has one that did not end and whose secret can be opened. */
+  session(credential: CredentialId): SessionRow | undefined;
   /** The rows that have observations or commands, some twice; for the start. */
   rowsWithWork(): Iterable<Row>;
-  /** Of every last value the association and the DTLS record that brought it; for the start. */
-  valueRecords(): Iterable<{ readonly peer: Peer; readonly sequence: number }>;
   /** Up to `limit` events from sequence `from` on. */
   events(from: number, limit: number): StoredEvent[];
 }

@@ -17,7 +17,7 @@ import { mayResumeAfter } from '../dtls/resumption.ts';
 import { noRow, type Principal } from '../fleet/credential.ts';
 import type { EventType, FleetEvent, StoredEvent } from '../fleet/event.ts';
 import type { CredentialId, Row } from '../fleet/names.ts';
-import type { SessionChange, SessionRow } from '../fleet/session.ts';
+import type { SessionChange } from '../fleet/session.ts';
 import { type Commit, type CommitResult, emptyCommit, type Store } from '../fleet/store.ts';
 import { type Refusal, type RefusalReason, refusal } from '../lwm2m/refusal.ts';
 import { answerTo, unavailable } from '../service/answer.ts';
@@ -27,7 +27,7 @@ import { deviceEvent } from '../service/reports.ts';
 import { expiryCheckInterval, type Service } from '../service/service.ts';
 import { type AddressProof, amplificationLimit, provedFor } from './addressProof.ts';
 import { isPlainPeer, type PlainPeers } from './plainPeers.ts';
-import { readSession, sessionRow, writeState } from './sessionForm.ts';
+import { sessionRow, writeState } from './sessionForm.ts';
 
 /**
  * The loop: the only place that moves things between the machines. A datagram goes down through DTLS and CoAP to the
@@ -81,20 +81,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     this.#end();
   }
 
-  /** Goes on with the sessions that an earlier process kept; before the first datagram. Returns how many. */
-  restore(rows: Iterable<SessionRow>): number {
-    this.#begin(undefined);
-    let restored = 0;
-    for (const row of rows) {
-      const state = readSession(row);
-      if (state !== undefined && this.#parts.dtls?.restore(this.#now, state, this) === true) restored++;
-      else this.#endStored(row.credential, row.peer, false);
-    }
-    this.#end();
-    return restored;
-  }
-
-  /** Goes on with what was wanted of these devices; after the sessions. */
+  /** Goes on with what was wanted of these devices, before the first datagram. */
   restoreDevices(rows: Iterable<Row>): void {
     this.#begin(undefined);
     for (const row of rows) this.#parts.service.devices.restore(row, this.#downlink);

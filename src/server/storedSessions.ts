@@ -5,8 +5,8 @@ import { hashOf, RowIndex } from '../dtls/rowIndex.ts';
 import type { SessionState } from '../dtls/sessionState.ts';
 import type { Sleepers } from '../dtls/sleepers.ts';
 import type { CredentialId, Row } from '../fleet/names.ts';
-import type { SessionHead, SessionRow } from '../fleet/session.ts';
-import type { View } from '../fleet/store.ts';
+import type { SessionHead } from '../fleet/session.ts';
+import type { Store } from '../fleet/store.ts';
 import { rootPath } from '../lwm2m/path.ts';
 import { readSession, readState } from './sessionForm.ts';
 
@@ -141,11 +141,6 @@ export class StoredSessions implements Sleepers {
 }
 
 /** The part of the store that this needs. */
-export interface SessionStore {
-  sessionCount(): number;
-  sessionHeads(): Iterable<SessionHead>;
-  session(credential: CredentialId): SessionRow | undefined;
-  view(): View;
-}
+export type SessionStore = Pick<Store, 'sessionCount' | 'sessionHeads' | 'session' | 'view'>;
 
 export type EndedSession = Pick<SessionHead, 'peer' | 'credential'>;

@@ -99,9 +99,7 @@ t.test('without a read mark an old record would take effect a second time', asyn
     records.push(pair.datagramsFrom('client').at(-1)!);
     pair.pass(50);
   }
-  restart(pair, kept(pair));
-  const { peer, sequence } = pair.delivered[1]!;
-  pair.server.raiseReadMark(peer, sequence);
+  restart(pair, { ...kept(pair), readMark: pair.delivered[1]!.sequence });
   pair.delivered.length = 0;
   for (const record of records) pair.toServer(record);
   t.strictSame(
@@ -110,9 +108,6 @@ t.test('without a read mark an old record would take effect a second time', asyn
     'what changed nothing may come again',
   );
   t.equal(pair.server.counters.replayed, 2);
-  pair.server.raiseReadMark(peer, 0);
-  for (const record of records) pair.toServer(record);
-  t.equal(pair.server.counters.replayed, 5, 'a lower mark takes nothing back');
 });
 
 t.test('a Finished that was not answered before the crash is answered after it', async t => {

@@ -46,10 +46,15 @@ export class Invariants {
   written({ devices, sessions = [] }: Commit): void {
     for (const change of sessions) {
       if (change.kind !== 'opened') continue;
-      const { peer, identity } = change.session;
+      const { peer, identity, resumable } = change.session;
       if (this.#opened.get(peer) !== undefined) this.#violated(5, `association ${peer} opened twice`);
       this.#openedBy.set(toHex(identity), [...(this.#openedBy.get(toHex(identity)) ?? []), peer]);
-      this.#opened.put(peer, this.#disk.credentials.get(toHex(identity))!.row);
+      const { row } = this.#disk.credentials.get(toHex(identity))!;
+      // What it goes on with is its own: 3 would end where somebody else's secret opens a session.
+      if (resumable !== undefined && resumable.origin !== peer && this.#opened.get(resumable.origin) !== row) {
+        this.#violated(3, `association ${peer} of row ${row} resumed ${resumable.origin}, which is not its own`);
+      }
+      this.#opened.put(peer, row);
     }
     for (const { record } of devices) this.#changed(record);
   }

@@ -21,8 +21,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'a revoked credential ends its session',
     file: 'server/datapath.js',
-    find: "if (event.type !== 'credential-revoked'",
-    put: "if (true || event.type !== 'credential-revoked'",
+    find: "if (event.type === 'credential-revoked'",
+    put: "if (false && event.type === 'credential-revoked'",
   },
   {
     guard: 'the record recognises its last exchange',
@@ -75,8 +75,8 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'the end of a session is stored',
     file: 'server/datapath.js',
-    find: 'this.#endStored(credential, peer);\n    }\n    failed(',
-    put: '}\n    failed(',
+    find: 'this.#endStored(credential, peer, !mayResumeAfter(reason));',
+    put: '',
   },
   {
     guard: 'the count of handshakes of a network has a release',

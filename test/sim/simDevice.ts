@@ -3,6 +3,7 @@ import type { RandomSource, SeededRandom } from '../../src/base/random.ts';
 import { type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../../src/base/time.ts';
 import { codeText, ResponseCode } from '../../src/coap/codec/code.ts';
 import { type Asked, Device, type DeviceOut } from '../../src/device/device.ts';
+import type { ClientSession } from '../../src/dtls/clientHandshake.ts';
 import { emptyDescription } from '../../src/lwm2m/registrationRequest.ts';
 import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
 import { type Clock, Timer } from './clock.ts';
@@ -25,6 +26,8 @@ export class SimDevice {
   readonly asked: Record<Asked, number> = { register: 0, update: 0, deregister: 0, send: 0 };
   readonly answers: Record<string, number> = {};
   handshakes = 0;
+  /** How many of them went on with an earlier session. */
+  resumed = 0;
   /** When the server last said that it is registered. */
   registeredAt: Milliseconds | undefined;
 
@@ -74,12 +77,12 @@ export class SimDevice {
     return this.#lifetime;
   }
 
-  /** Power is there, with no memory of what was before. */
+  /** Power is there, with no memory of what was before, but for its DTLS session if it keeps that. */
   switchOn(): void {
     if (this.#isOn) return;
     this.#isOn = true;
     this.#failures = 0;
-    this.#machine = this.#newMachine();
+    this.#machine = this.#newMachine(this.options.keepsSession === true ? this.#machine.session : undefined);
     this.#isConnected = false;
     this.#connect();
   }
@@ -132,13 +135,14 @@ export class SimDevice {
     this.#ask('deregister');
   }
 
-  #newMachine(): Device {
+  #newMachine(session?: ClientSession): Device {
     const { cid, firstTimeout } = this.options;
     return new Device({
       random: this.#machineRandom(),
       dtls: {
         identity: this.#identity,
         key: this.#key,
+        session,
         ...(cid === undefined ? {} : { cid }),
         ...(firstTimeout === undefined ? {} : { firstTimeout }),
       },
@@ -172,8 +176,9 @@ export class SimDevice {
 
   readonly #out: DeviceOut = {
     transmit: datagram => this.#parts.network.send(this.address, serverAddress, datagram),
-    connected: () => {
+    connected: resumed => {
       this.#isConnected = true;
+      if (resumed) this.resumed++;
       // In a turn of its own: the machine is in the midst of one.
       this.#later(0, () => this.#ask(this.#machine.location === undefined ? 'register' : 'update'));
     },
@@ -221,6 +226,9 @@ export class SimDevice {
       this.#rest();
     } else if (code === ResponseCode.Deleted) {
       this.#later(this.#random.fraction() * seconds(60), () => this.#ask('register'));
+    } else if (what === 'update' && code === ResponseCode.NotFound) {
+      // In the session that it has: in a while somebody else may have its place.
+      this.#later(0, () => this.#ask('register'));
     } else if (code === ResponseCode.ServiceUnavailable) this.#tryAgain(() => this.#ask(what));
     else this.#tryAgain(() => this.#ask('register'));
   }
@@ -308,6 +316,8 @@ export interface SimDeviceOptions {
   /** How likely it closes its session between updates, and deregisters or restarts after one. */
   readonly sleepy?: number;
   readonly restless?: number;
+  /** Whether its DTLS session outlasts its power. */
+  readonly keepsSession?: boolean;
   readonly firstTimeout?: Milliseconds;
   readonly firstMessageId?: number;
   /** How long it waits at most before it tries again. */

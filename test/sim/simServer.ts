@@ -4,19 +4,21 @@ import { BlockPermutation } from '../../src/adapters/registrationIds.ts';
 import type { Bytes } from '../../src/base/bytes.ts';
 import type { Remote } from '../../src/base/peer.ts';
 import type { SeededRandom } from '../../src/base/random.ts';
-import { type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../../src/base/time.ts';
+import { after, type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../../src/base/time.ts';
 import { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import type { CoapLimits } from '../../src/coap/settings.ts';
 import { cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
-import { DtlsEndpoint, type DtlsLimits } from '../../src/dtls/endpoint.ts';
+import { DtlsEndpoint, type DtlsLimits, defaultLimits } from '../../src/dtls/endpoint.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
-import type { Commit, CommitResult } from '../../src/fleet/store.ts';
+import { type Commit, type CommitResult, emptyCommit } from '../../src/fleet/store.ts';
 import { Datapath } from '../../src/server/datapath.ts';
 import { PlainPeers } from '../../src/server/plainPeers.ts';
 import { pskLookup } from '../../src/server/pskLookup.ts';
-import { recover } from '../../src/server/recovery.ts';
+import { recoverLifetimes } from '../../src/server/recovery.ts';
 import { createReport, type ServerCounters } from '../../src/server/report.ts';
+import { resumptionLookup } from '../../src/server/resumptionLookup.ts';
+import { StoredSessions } from '../../src/server/storedSessions.ts';
 import { Service } from '../../src/service/service.ts';
 import type { MemoryDisk } from '../support/memoryDisk.ts';
 import { MemoryStore, type StoreBehaviour } from '../support/memoryStore.ts';
@@ -114,6 +116,7 @@ export class Process {
   dying: { outputs: number; died: () => void } | undefined;
 
   readonly #server: SimServer;
+  readonly #stored: StoredSessions;
   readonly #timer: Timer;
   readonly #startedAt: Milliseconds;
   #ended = false;
@@ -139,9 +142,19 @@ export class Process {
     this.counters = report.counters;
     this.service = new Service({ ids, insecureCoap: server.limits.insecureCoap, outages });
     this.coap = new CoapEndpoint({ random: random.fork(), limits: server.limits.coap });
+    const { idleTimeout = defaultLimits.idleTimeout } = server.limits.dtls;
+    const idleAt = after(this.now().instant, idleTimeout);
+    this.#stored = new StoredSessions(this.store, random.below(2 ** 32), idleAt, ended =>
+      this.store.commit({ ...emptyCommit, sessions: [{ kind: 'ended', forget: false, ...ended }] }, () => undefined),
+    );
+    this.sessions = this.#stored.size;
     this.dtls = new DtlsEndpoint({
       random: random.fork(),
-      firstPeer,
+      firstPeer: Math.max(firstPeer, this.#stored.highestPeer + 1),
+      sleepers: this.#stored,
+      resumption: server.limits.resumption
+        ? resumptionLookup(this.store, new PermutedConnectionIds(sessionIdSecret))
+        : undefined,
       fakeKeySecret: secret,
       cids: new PermutedConnectionIds(secret),
       psk: pskLookup(this.store, error => {
@@ -162,7 +175,7 @@ export class Process {
       sendPlain: (remote, datagram) => this.#send(plainAddress, remote, datagram),
       arm: at => this.#timer.arm(this.#startedAt + at, () => this.turn(() => this.datapath.expire())),
     });
-    this.sessions = recover({ datapath: this.datapath, dtls: this.dtls, service: this.service, store: this.store });
+    this.datapath.restoreDevices(this.store.rowsWithWork());
     const { network } = server.parts;
     network.bind(serverAddress, (from, datagram) =>
       this.turn(() => this.datapath.receiveDtls({ socket: 1, ...from }, datagram)),
@@ -170,8 +183,22 @@ export class Process {
     network.bind(plainAddress, (from, datagram) =>
       this.turn(() => this.datapath.receivePlain({ socket: 0, ...from }, datagram)),
     );
-    this.datapath.expire();
+    // A page of them at a time, while devices are served already.
+    const nextPage = (run: () => void) => clock.after(1, () => this.turn(run));
+    recoverLifetimes(this.service, this.store, nextPage, () => this.datapath.expire());
     this.#noteAlive();
+    this.#sleep();
+  }
+
+  /** How many sessions of an earlier process were not heard of yet. */
+  get sleepers(): number {
+    return this.#stored.size;
+  }
+
+  /** How much is kept for peers: whoever wakes a session that sleeps adds nothing. */
+  kept(): number {
+    const { associations, handshakes } = this.dtls.sizes();
+    return associations + handshakes + this.sleepers;
   }
 
   now(): Now {
@@ -208,6 +235,14 @@ export class Process {
 
   #send(from: Address, { address, port }: Remote, datagram: Bytes): void {
     if (this.lives()) this.#server.parts.network.send(from, { address, port }, datagram);
+  }
+
+  /** Sessions of an earlier process of which nothing is heard end too. */
+  #sleep(): void {
+    this.#server.parts.clock.after(seconds(60), () => {
+      this.turn(() => this.#stored.expire(this.now().instant, 1000));
+      if (!this.#ended) this.#sleep();
+    });
   }
 
   #noteAlive(): void {
@@ -247,6 +282,8 @@ export interface ServerLimits {
   readonly coap: Partial<CoapLimits> & { readonly maxExchanges: number };
   readonly plainPeers: number;
   readonly insecureCoap: boolean;
+  /** Whether sessions may be resumed by their id. */
+  readonly resumption: boolean;
 }
 
 export const serverAddress: Address = { address: '198.51.100.1', port: 5684 };
@@ -258,4 +295,5 @@ export function isServer(address: Address): boolean {
 
 const silent = pino({ level: 'silent' });
 const secret = new Uint8Array(32).map((_, n) => (n * 37 + 11) & 0xff);
+const sessionIdSecret = secret.map(byte => byte ^ 0x5a);
 const epoch = Date.UTC(2026, 0, 1);

@@ -32,6 +32,42 @@ t.test('power comes back at two hundred devices at once, more than handshakes fi
   world.check();
 });
 
+t.test('devices that sleep without their session resume it, and what each was told stays true', async t => {
+  const world = worldOf({ network: { loss: 0.1, duplicate: 0.1, jitter: 2000 } });
+  world.server().devices(20, { within: seconds(30), lifetime: 300, sleepy: 1, cid });
+  world.at(minutes(20), 'crash').at(minutes(30), 'kill').runUntil(minutes(60));
+  const resumed = world.fleet.reduce((sum, device) => sum + device.resumed, 0);
+  t.ok(resumed > 0.8 * (handshakesOf(world) - 20), `${resumed} of ${handshakesOf(world)} handshakes`);
+  t.equal(eventsOf(world, 'registered'), 20, 'nobody had to register again');
+  t.ok([...world.disk.sessions.values()].length <= 20, 'one is kept for each, and no more');
+  world.check();
+});
+
+t.test('power fails at all devices, and those that kept their session handshake the short way', async t => {
+  const world = worldOf();
+  world.server().devices(20, { within: seconds(30), lifetime: 600, keepsSession: true });
+  world.at(minutes(5), 'powerCut', seconds(20)).runUntil(minutes(8));
+  t.equal(
+    world.fleet.reduce((sum, device) => sum + device.resumed, 0),
+    20,
+  );
+  t.equal(eventsOf(world, 'registered'), 40, 'their registration is news all the same');
+  world.check();
+});
+
+t.test('a restart wakes a session when its device is heard, and the others not', async t => {
+  const world = worldOf({ limits: limitsOf({ idleTimeout: minutes(600) }) });
+  world.server().devices(10, { within: seconds(10), lifetime: 3600, cid });
+  world.at(minutes(1), 'crash').runUntil(minutes(2));
+  const { process } = world.simServer;
+  t.equal(process!.sessions, 10);
+  t.equal(process!.dtls.sizes().associations, 0);
+  world.runUntil(minutes(60));
+  t.equal(process!.dtls.sizes().associations, 10);
+  t.equal(handshakesOf(world), 10);
+  world.check();
+});
+
 t.test('a NAT gives everybody a new address three times: with connection IDs nobody handshakes again', async t => {
   const world = worldOf();
   world.server().devices(40, { within: seconds(30), lifetime: 300, cid });
@@ -68,6 +104,25 @@ t.test(
     t.ok(survived > 100, `${survived} crashes`);
   },
 );
+
+t.test('power fails after each thing that happens to a device that resumes, and no number is used twice', async t => {
+  let survived = 0;
+  let resumed = 0;
+  for (const survivors of [0, 100]) {
+    for (let events = 0; ; events++) {
+      const world = worldOf({ seed: 7, limits: limitsOf({ writeMarkStep: 2 }) });
+      world.server().devices(1, { lifetime: 60, cid, sleepy: 1, keepsSession: true });
+      for (let n = 0; n < events; n++) world.step();
+      if (world.clock.now > seconds(70)) break;
+      world.crash(seconds(3), survivors);
+      world.check();
+      survived++;
+      resumed += world.fleet[0]!.resumed;
+    }
+  }
+  t.ok(survived > 25, `${survived} crashes`);
+  t.ok(resumed > survived, `${resumed} resumptions`);
+});
 
 t.test('the server dies before each of its outputs, in the midst of a turn, and nothing is done twice', async t => {
   for (const survivors of [0, 100]) {
@@ -113,10 +168,10 @@ t.test('a session that ends while the disk is full would wake at the next start'
   world.fillDisk();
   world.runUntil(minutes(2));
   t.equal(world.simServer.count('closed', 'close-notify'), 1);
-  t.equal(world.disk.sessions.size, 1, 'the disk did not take its end');
+  t.equal(world.disk.liveSessions, 1, 'the disk did not take its end');
   world.freeDisk();
   world.runUntil(minutes(4));
-  t.equal(world.disk.sessions.size, 0, 'and was asked again');
+  t.equal(world.disk.liveSessions, 0, 'and was asked again');
   world.crash();
   world.runUntil(minutes(5));
   t.equal(world.simServer.process?.sessions, 0);

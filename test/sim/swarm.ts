@@ -65,6 +65,7 @@ export function swarmWorld(options: SwarmOptions): { world: World; end: Millisec
         idleTimeout: present('short-idle') === undefined ? days(3) : seconds(2 * lifetime),
         maxAge: present('short-age') === undefined ? days(30) : seconds(3 * lifetime),
       },
+      resumption: present('resumption') !== undefined,
       coap: { maxExchanges: smallTables ? Math.max(2, 2 * devices) : 4096 },
     },
   });
@@ -75,6 +76,7 @@ export function swarmWorld(options: SwarmOptions): { world: World; end: Millisec
     ...(ids < 0.3 ? {} : { cid: new Uint8Array(ids < 0.8 ? 0 : 4) }),
     sleepy: chance('sleepy', 1),
     restless: chance('restless', 0.5),
+    keepsSession: present('keeps-session') !== undefined,
     links: basics.below(4) === 0 ? basics.below(100) : 0,
   });
   happen(world, end, present);
@@ -145,6 +147,8 @@ export const faults = [
   'short-age',
   'sleepy',
   'restless',
+  'resumption',
+  'keeps-session',
   'crash',
   'kill',
   'die-within',

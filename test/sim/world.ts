@@ -126,12 +126,11 @@ export class World {
       const stranger = strangerAt.get(keyOf(from));
       if (stranger === undefined) return arrive();
       stranger.arrived(datagram);
-      const before = this.simServer.process?.dtls.sizes();
+      const before = this.simServer.process?.kept();
       arrive();
-      const after = this.simServer.process?.dtls.sizes();
+      const after = this.simServer.process?.kept();
       if (before === undefined || after === undefined) return;
-      const more = after.associations > before.associations || after.handshakes > before.handshakes;
-      if (more) this.violated(6, `${keyOf(from)} has proved nothing, and something is kept for it`);
+      if (after > before) this.violated(6, `${keyOf(from)} has proved nothing, and something is kept for it`);
     };
     return this;
   }
@@ -324,7 +323,13 @@ export class World {
     this.deviceHours = devices;
     const process = this.simServer.process!;
     const { associations, handshakes } = process.dtls.sizes();
-    const left = { associations, handshakes, ...process.coap.sizes(), sessions: this.disk.sessions.size };
+    const left = {
+      associations,
+      handshakes,
+      sleepers: process.sleepers,
+      ...process.coap.sizes(),
+      sessions: this.disk.liveSessions,
+    };
     for (const [what, count] of Object.entries(left)) if (count > 0) this.violated(9, `${count} ${what} are left over`);
     if (process.dtls.nextExpiry() !== undefined) this.violated(9, 'a DTLS timer is left over');
     if (process.coap.nextExpiry() !== undefined) this.violated(9, 'a CoAP timer is left over');
@@ -406,4 +411,5 @@ const defaultServerLimits: ServerLimits = {
   coap: { maxExchanges: 4096 },
   plainPeers: 256,
   insecureCoap: false,
+  resumption: true,
 };

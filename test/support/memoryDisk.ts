@@ -19,6 +19,7 @@ export class MemoryDisk {
   readonly names = new Table<string, NameEntry>(this.journal);
   /** By the identity, in hexadecimal. */
   readonly credentials = new Table<string, Credential>(this.journal);
+  /** One for a credential at most. */
   readonly sessions = new Table<CredentialId, StoredSession>(this.journal);
   readonly events = new Table<number, StoredEvent>(this.journal);
   /** By row and number. */
@@ -33,6 +34,11 @@ export class MemoryDisk {
   /** All or nothing: what throws leaves nothing behind. */
   transaction<Result>(write: () => Result): Result {
     return this.journal.transaction(write);
+  }
+
+  /** How many sessions did not end. */
+  get liveSessions(): number {
+    return [...this.sessions.values()].filter(({ ended }) => !ended).length;
   }
 
   get lastSequence(): number {

@@ -5,11 +5,11 @@ import type { Command } from '../../src/fleet/command.ts';
 import { type Credential, noRow } from '../../src/fleet/credential.ts';
 import type { DeviceRecord } from '../../src/fleet/device.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
-import type { EndpointName, Row, Sector } from '../../src/fleet/names.ts';
+import type { CredentialId, EndpointName, Row, Sector } from '../../src/fleet/names.ts';
 import type { Observation } from '../../src/fleet/observation.ts';
 import { type Outage, outagesAtStart } from '../../src/fleet/outage.ts';
 import { Overlay, stands, type Underway } from '../../src/fleet/overlay.ts';
-import type { SessionChange, SessionRow } from '../../src/fleet/session.ts';
+import type { SessionChange, SessionHead, SessionRow } from '../../src/fleet/session.ts';
 import {
   type Commit,
   type CommitResult,
@@ -65,19 +65,22 @@ export class MemoryStore implements Store {
     return findByScan(this, selection, from, limit);
   }
 
-  sessions(): Iterable<SessionRow> {
+  sessionCount(): number {
+    return this.#disk.sessions.size;
+  }
+
+  sessionHeads(): Iterable<SessionHead> {
     return [...this.#disk.sessions.values()].filter(({ ended }) => !ended);
+  }
+
+  session(credential: CredentialId): SessionRow | undefined {
+    const session = this.#disk.sessions.get(credential);
+    return session?.ended === true ? undefined : session;
   }
 
   rowsWithWork(): Iterable<Row> {
     const keys = [...this.#disk.observations.entries(), ...this.#disk.commands.entries()].map(([key]) => key);
     return new Set(keys.map(key => Number(key.split(' ')[0]) as Row));
-  }
-
-  *valueRecords(): Iterable<{ readonly peer: Peer; readonly sequence: number }> {
-    for (const { peer, sequence } of this.#disk.values.values()) {
-      if (peer !== undefined && sequence !== undefined) yield { peer, sequence };
-    }
   }
 
   events(from: number, limit: number): StoredEvent[] {

@@ -3,12 +3,12 @@ import { PermutedConnectionIds } from '../../src/adapters/connectionIds.ts';
 import { BlockPermutation } from '../../src/adapters/registrationIds.ts';
 import { type Bytes, noBytes, utf8 } from '../../src/base/bytes.ts';
 import { SeededRandom } from '../../src/base/random.ts';
-import type { Instant, Milliseconds, Now, WallTime } from '../../src/base/time.ts';
+import { after, type Instant, type Milliseconds, type Now, type WallTime } from '../../src/base/time.ts';
 import { codeText } from '../../src/coap/codec/code.ts';
 import { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import { Device, type DeviceOptions, type DeviceOut } from '../../src/device/device.ts';
 import { cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
-import { DtlsEndpoint } from '../../src/dtls/endpoint.ts';
+import { DtlsEndpoint, defaultLimits } from '../../src/dtls/endpoint.ts';
 import {
   type Command,
   type CommandId,
@@ -24,8 +24,9 @@ import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
 import { Datapath } from '../../src/server/datapath.ts';
 import { isPlainPeer, PlainPeers } from '../../src/server/plainPeers.ts';
 import { pskLookup } from '../../src/server/pskLookup.ts';
-import { recover } from '../../src/server/recovery.ts';
+import { recoverLifetimes } from '../../src/server/recovery.ts';
 import { createReport } from '../../src/server/report.ts';
+import { StoredSessions } from '../../src/server/storedSessions.ts';
 import { Service, type ServiceOptions } from '../../src/service/service.ts';
 import { MemoryAdmin } from './memoryAdmin.ts';
 import { MemoryDisk } from './memoryDisk.ts';
@@ -293,9 +294,12 @@ class Running {
     const { outages, firstPeer } = this.store.started(world.now.wall);
     const ids = new RegistrationIds(new BlockPermutation(secret));
     this.service = new Service({ ids, insecureCoap: false, outages, ...options });
+    const idleAt = after(world.now.instant, defaultLimits.idleTimeout);
+    const stored = new StoredSessions(this.store, 1, idleAt, () => undefined);
     const dtls = new DtlsEndpoint({
       random: random.fork(),
       firstPeer,
+      sleepers: stored,
       fakeKeySecret: secret,
       cids: new PermutedConnectionIds(secret),
       psk: pskLookup(this.store, error => {
@@ -321,8 +325,13 @@ class Running {
         this.due = at;
       },
     });
-    recover({ datapath: this.datapath, dtls, service: this.service, store: this.store });
-    this.datapath.expire();
+    this.datapath.restoreDevices(this.store.rowsWithWork());
+    recoverLifetimes(
+      this.service,
+      this.store,
+      run => run(),
+      () => this.datapath.expire(),
+    );
   }
 
   receive({ port }: Node, datagram: Bytes): void {
