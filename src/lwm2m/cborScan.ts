@@ -69,13 +69,13 @@ class Scan {
   }
 
   #map(pairs: number, depth: number): void {
-    const keys = new Set<string>();
+    const keys = new Set<string | number | undefined>();
     for (let i = 0; i < pairs && !this.#ends(pairs); i++) {
       const start = this.at;
       const major = this.item(depth + 1) >>> 5;
       if (major !== 0 && major !== 1 && major !== 3) throw new Fault('key-type');
       // Compared by value: an integer may be written in more than one length.
-      const key = major === 3 ? this.#textKey(start) : `${major}:${this.#value(start)}`;
+      const key = major === 3 ? this.#textKey(start) : major === 0 ? this.#value(start) : -1 - this.#value(start);
       if (keys.has(key)) throw new Fault('duplicate-key');
       keys.add(key);
       this.item(depth + 1);
@@ -94,12 +94,12 @@ class Scan {
     return true;
   }
 
-  #textKey(start: number): string {
+  #textKey(start: number): string | undefined {
     const end = this.at;
     this.at = start;
     const length = this.#argument(this.#byte() & 0x1f);
     this.at = end;
-    return `3:${textOf(this.#bytes.subarray(end - length, end))}`;
+    return textOf(this.#bytes.subarray(end - length, end));
   }
 
   #value(start: number): number {
@@ -132,7 +132,11 @@ class Scan {
   #text(length: number): void {
     const start = this.at;
     this.#skip(length);
-    if (textOf(this.#bytes.subarray(start, this.at)) === undefined) throw new Fault('invalid-utf-8');
+    for (let i = start; i < this.at; i++) {
+      if (this.#bytes[i]! < 0x80) continue;
+      if (textOf(this.#bytes.subarray(i, this.at)) === undefined) throw new Fault('invalid-utf-8');
+      return;
+    }
   }
 
   #byte(): number {

@@ -1,8 +1,8 @@
 import type { Bytes } from '../base/bytes.ts';
 import { ignoredObjects } from './objectLinks.ts';
 import { isRefusal, type Refusal, refusal } from './refusal.ts';
-import { type QueryParameters, type RegisterQuery, readQuery } from './registerQuery.ts';
-import { checkRules, namesAnother, queryDescription, type RegisteredAs, unlessEmpty } from './registerRules.ts';
+import { emptyQuery, type QueryParameters, type RegisterQuery, readQuery } from './registerQuery.ts';
+import { checkRules, namesAnother, type RegisteredAs, unlessEmpty } from './registerRules.ts';
 import type { RegistrationMap } from './registrationMap.generated.ts';
 import { isOpenField, readRegistrationMap } from './registrationMap.ts';
 import {
@@ -35,7 +35,7 @@ export function parseMapRegistration(parameters: QueryParameters, payload: Bytes
     sms: merged.sms,
     binding: rules.binding,
     queueMode: rules.queueMode ?? false,
-    description: { ...emptyDescription, ...describe(merged, map) },
+    description: completed(describe(merged, map)),
   };
 }
 
@@ -57,56 +57,90 @@ export function parseMapUpdate(
     lifetime: merged.lifetime,
     sms: merged.sms,
     ...rules,
-    description: unlessEmpty(describe(merged, map)),
+    description: unlessEmpty(changesOf(describe(merged, map))),
   };
 }
 
 function mergeQuery(query: RegisterQuery, map: RegistrationMap): RegisterQuery | Refusal {
-  const { ep, lt, lwm2m, b, q, sms, d, base, et } = map;
-  const pairs: readonly [keyof RegisterQuery, unknown][] = [
-    ['endpoint', ep],
-    ['lifetime', lt],
-    ['version', lwm2m],
-    ['binding', b],
-    ['queueMode', q],
-    ['sms', sms],
-    ['sector', d],
-    ['base', base],
-    ['endpointType', et],
-  ];
-  const merged: Record<string, unknown> = { ...query };
-  for (const [field, value] of pairs) {
-    if (value === undefined) continue;
-    if (query[field] !== undefined && JSON.stringify(query[field]) !== JSON.stringify(value)) {
+  const said: RegisterQuery = {
+    endpoint: map.ep,
+    sector: map.d,
+    lifetime: map.lt,
+    version: map.lwm2m,
+    binding: map.b,
+    queueMode: map.q,
+    sms: map.sms,
+    profileId: undefined,
+    base: map.base,
+    endpointType: map.et,
+    extra: nothing,
+  };
+  if (query === emptyQuery) return said;
+  const merged: Record<string, unknown> = { ...said };
+  for (const [field, asked] of Object.entries(query)) {
+    const value = said[field as keyof RegisterQuery];
+    if (asked === undefined || field === 'extra') continue;
+    if (value !== undefined && JSON.stringify(asked) !== JSON.stringify(value)) {
       return refusal('query-contradicts-map', field);
     }
-    merged[field] = value;
+    merged[field] = asked;
   }
+  const fields = new Map<string, unknown>(Object.entries(map));
   const extra = Object.entries(query.extra);
-  if (extra.length > 0) {
-    const fields = new Map<string, unknown>(Object.entries(map));
-    for (const [name, value] of extra) {
-      if (fields.has(name) && String(fields.get(name)) !== value) return refusal('query-contradicts-map', name);
-    }
-    merged.extra = Object.fromEntries(extra.filter(([name]) => !fields.has(name)));
+  for (const [name, value] of extra) {
+    if (fields.has(name) && String(fields.get(name)) !== value) return refusal('query-contradicts-map', name);
   }
+  merged.extra = Object.fromEntries(extra.filter(([name]) => !fields.has(name)));
   return merged as unknown as RegisterQuery;
 }
 
-function describe(merged: RegisterQuery, map: RegistrationMap): Partial<Description> {
-  const open = Object.entries(map).filter(([name]) => isOpenField(name));
-  const extra = Object.fromEntries([...Object.entries(merged.extra), ...open]);
+/** What query and map say of the device; `undefined` where they say nothing. */
+type Said = { readonly [Field in keyof Description]: Description[Field] | undefined };
+
+function describe(merged: RegisterQuery, map: RegistrationMap): Said {
   return {
-    ...queryDescription({ base: merged.base, endpointType: merged.endpointType, extra }),
-    ...(map.meta === undefined ? {} : { metadata: map.meta as Record<string, string> }),
-    ...(map.ct === undefined ? {} : { contentFormats: map.ct }),
-    ...(map.obj === undefined ? {} : { objects: mapObjects(map.obj) }),
-    ...(map.obs === undefined ? {} : { observations: map.obs.map(({ p, pmin, pmax }) => ({ path: p, pmin, pmax })) }),
-    ...(map.links === undefined ? {} : { links: map.links.map(mapLink) }),
-    ...(map.model === undefined ? {} : { model: map.model }),
-    ...(map.awake === undefined ? {} : { awake: map.awake }),
-    ...(map.boot === undefined ? {} : { bootId: map.boot }),
+    root: undefined,
+    contentFormats: map.ct,
+    objects: map.obj && mapObjects(map.obj),
+    links: map.links?.map(mapLink),
+    metadata: map.meta as Description['metadata'] | undefined,
+    observations: map.obs?.map(({ p, pmin, pmax }) => ({ path: p, pmin, pmax })),
+    extra: openFields(merged.extra, map),
+    endpointType: merged.endpointType,
+    base: merged.base,
+    model: map.model,
+    awake: map.awake,
+    bootId: map.boot,
   };
+}
+
+/** Spelled out, so that all registrations have one shape. */
+function completed(said: Said): Description {
+  return {
+    root: said.root ?? emptyDescription.root,
+    contentFormats: said.contentFormats ?? emptyDescription.contentFormats,
+    objects: said.objects ?? emptyDescription.objects,
+    links: said.links ?? emptyDescription.links,
+    metadata: said.metadata ?? emptyDescription.metadata,
+    observations: said.observations ?? emptyDescription.observations,
+    extra: said.extra ?? emptyDescription.extra,
+    endpointType: said.endpointType,
+    base: said.base,
+    model: said.model,
+    awake: said.awake,
+    bootId: said.bootId,
+  };
+}
+
+function changesOf(said: Said): Partial<Description> {
+  return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined));
+}
+
+function openFields(queried: Description['extra'], map: RegistrationMap): Description['extra'] | undefined {
+  let open: Record<string, unknown> | undefined;
+  for (const name in queried) (open ??= {})[name] = queried[name];
+  for (const name in map) if (isOpenField(name)) (open ??= {})[name] = map[name as keyof RegistrationMap];
+  return open;
 }
 
 /** In the order in which link-format is read too, so that a device looks the same in either dialect. */
@@ -124,3 +158,5 @@ function mapLink({ href, ...attributes }: { href: string; [name: string]: string
     attributes: Object.fromEntries(entries.map(([name, value]) => [name, value === true || String(value)])),
   };
 }
+
+const nothing: RegisterQuery['extra'] = {};

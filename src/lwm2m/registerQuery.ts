@@ -49,6 +49,7 @@ export function readQuery(
   dialect: Dialect,
   version: EnablerVersion | undefined,
 ): RegisterQuery | Refusal {
+  if (parameters.size === 0) return emptyQuery;
   const known = parametersOf(dialect, version);
   const extra: [string, string][] = [];
   for (const [name, value] of parameters) {
@@ -79,6 +80,21 @@ export function readQuery(
     extra: Object.fromEntries(extra),
   };
 }
+
+/** Of a request without a query, as most of our own are. */
+export const emptyQuery: RegisterQuery = {
+  endpoint: undefined,
+  sector: undefined,
+  lifetime: undefined,
+  version: undefined,
+  binding: undefined,
+  queueMode: undefined,
+  sms: undefined,
+  profileId: undefined,
+  base: undefined,
+  endpointType: undefined,
+  extra: {},
+};
 
 /** Decimal digits only: no sign, no fraction, no exponent; at most 32 bits. */
 export function parseLifetime(text: string): number | undefined {

@@ -82,18 +82,23 @@ export const linkKeys: ReadonlyMap<number, string> = new Map([
  * its fields even keys where it does no harm not to understand them.
  */
 export function isOpenField(name: string): boolean {
-  return name.startsWith('x-') || /^-?\d+$/.test(name);
+  return name.startsWith('x-') || name[0] === '-' || (name[0]! >= '0' && name[0]! <= '9');
 }
 
 /** `undefined` if there is a key that may not be there. */
 function nameFields(map: ReadonlyMap<unknown, unknown>): Record<string, unknown> | undefined {
-  const named: Record<string, unknown> = Object.create(null);
-  const compact = map.has(0);
+  // No name that gets in here means anything to an object.
+  const named: Record<string, unknown> = {};
+  const known: ReadonlyMap<unknown, string> = map.has(0) ? mapKeys : textKeys;
   for (const [key, value] of map) {
-    const name = openName(key) ?? (compact ? mapKeys.get(key as number) : textKeys.has(key as string) && key);
-    if (typeof name !== 'string') return undefined;
-    const form = isOpenField(name) ? plain : (fieldForms[name] ?? bytesAsHex);
-    named[name] = form(value);
+    const name = known.get(key);
+    if (name !== undefined) {
+      named[name] = (fieldForms.get(name) ?? bytesAsHex)(value);
+      continue;
+    }
+    const open = openName(key);
+    if (open === undefined) return undefined;
+    named[open] = plain(value);
   }
   return named;
 }
@@ -105,13 +110,13 @@ function openName(key: unknown): string | undefined {
 }
 
 /** How a field is brought into its normal form. What has another form than expected passes, for the schema to refuse. */
-const fieldForms: Readonly<Record<string, (value: unknown) => unknown>> = {
-  lwm2m: version,
-  meta: metadata,
-  obj: objects,
-  obs: observations,
-  links,
-};
+const fieldForms: ReadonlyMap<string, (value: unknown) => unknown> = new Map([
+  ['lwm2m', version],
+  ['meta', metadata],
+  ['obj', objects],
+  ['obs', observations],
+  ['links', links],
+]);
 
 function version(value: unknown): unknown {
   return typeof value === 'string' ? (parseVersion(value) ?? value) : value;
@@ -162,10 +167,11 @@ function observations(value: unknown): unknown {
 /** A map with the names of its keys; `null`, which no schema allows, if one has none or two have the same. */
 function renamed(value: unknown, name: (key: unknown) => unknown): unknown {
   if (!(value instanceof Map)) return value;
-  const object: Record<string, unknown> = Object.create(null);
+  // A name that means something to an object must not; the others are found faster in an ordinary one.
+  const object: Record<string, unknown> = value.has('__proto__') ? Object.create(null) : {};
   for (const [key, entry] of value) {
     const known = name(key);
-    if (typeof known !== 'string' || known in object) return null;
+    if (typeof known !== 'string' || Object.hasOwn(object, known)) return null;
     object[known] = entry;
   }
   return object;
@@ -183,7 +189,7 @@ function plain(value: unknown): unknown {
   return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
 }
 
-const textKeys = new Set(mapKeys.values());
+const textKeys = new Map([...mapKeys.values()].map(name => [name, name]));
 const lastKey = Math.max(...mapKeys.keys());
 const privateName = /^x-./;
 const decoder = new Decoder({ mapsAsObjects: false, useRecords: false, int64AsNumber: true } as object);
