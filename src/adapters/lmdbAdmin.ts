@@ -6,6 +6,7 @@ import type { FleetEvent } from '../fleet/event.ts';
 import type { CredentialId, EndpointName, Row, Sector } from '../fleet/names.ts';
 import type { Observation } from '../fleet/observation.ts';
 import type { Decision } from '../fleet/registration.ts';
+import { termChanges } from '../fleet/terms.ts';
 import { changeAndRing } from './doorbell.ts';
 import { type Keyring, sameSecret } from './keyring.ts';
 import { type Environment, lastSequence, readMeta, writeMeta } from './lmdbEnvironment.ts';
@@ -119,7 +120,7 @@ export class Administration {
       const { commit } = decision;
       if (!mayModel(environment, commit)) return false;
       const terms = new TermWrites();
-      terms.note(before, decision.record);
+      terms.note(decision.record.row, termChanges(before, decision.record));
       terms.write(environment);
       let sequence = lastSequence(environment);
       putRecord(environment, decision.record);
@@ -177,7 +178,7 @@ export class Administration {
         lastExchange: undefined,
       };
       void devices.put(row, encodeRecord(record));
-      terms.note(undefined, record);
+      terms.note(record.row, termChanges(undefined, record));
     }
     return row;
   }

@@ -10,7 +10,8 @@ import type { Observation } from '../fleet/observation.ts';
 import { type Outage, outagesAtStart } from '../fleet/outage.ts';
 import { Overlay, stands, type Underway } from '../fleet/overlay.ts';
 import type { SessionHead, SessionRow } from '../fleet/session.ts';
-import type { Commit, CommitResult, FoundPage, Selection, Store, View } from '../fleet/store.ts';
+import type { Commit, CommitResult, DeviceChange, FoundPage, Selection, Store, View } from '../fleet/store.ts';
+import { type TermChanges, termChanges } from '../fleet/terms.ts';
 import type { LastValue } from '../fleet/value.ts';
 import type { Path, ValuePath } from '../lwm2m/path.ts';
 import type { Keyring } from './keyring.ts';
@@ -106,7 +107,7 @@ export class LmdbStore implements Store {
   commit(commit: Commit, settled: (result: CommitResult) => void): void {
     const underway = this.#overlay.lay(commit);
     const sessions = commit.sessions?.map(change => prepareSession(change, this.#keyring)) ?? noSessions;
-    this.#queue.push({ commit, underway, sessions, settled });
+    this.#queue.push({ commit, underway, sessions, terms: commit.devices.map(termsAtHand), settled });
     this.#schedule();
   }
 
@@ -284,11 +285,12 @@ export class LmdbStore implements Store {
     let sequence = lastSequence(this.#environment);
     const first = sequence + 1;
     const terms = new TermWrites();
-    for (const { commit, underway, sessions } of group) {
+    for (const { commit, underway, sessions, terms: changes } of group) {
       if (!stands(underway) || !this.#mayWrite(commit)) continue;
       if (!sessions.every(session => maySession(this.#environment, session))) continue;
-      for (const { expected, record, before } of commit.devices) {
-        terms.note(before ?? this.#stored(record.row), record);
+      for (let i = 0; i < commit.devices.length; i++) {
+        const { expected, record } = commit.devices[i]!;
+        terms.note(record.row, changes[i] ?? termChanges(this.#stored(record.row), record));
         if (expected === 0) {
           void names.put(nameKey(record.name, record.sector), encodeName({ row: record.row, identities: [] }));
         }
@@ -311,8 +313,9 @@ export class LmdbStore implements Store {
   #mayWrite(commit: Commit): boolean {
     const { devices, names } = this.#environment;
     for (const { expected, record } of commit.devices) {
-      if (versionOf(devices.get(record.row)) !== expected) return false;
+      // A new row is ours alone; its name may have got another one meanwhile.
       if (expected === 0 && names.get(nameKey(record.name, record.sector)) !== undefined) return false;
+      if (expected !== 0 && versionOf(devices.get(record.row)) !== expected) return false;
     }
     return mayModel(this.#environment, commit);
   }
@@ -467,7 +470,14 @@ interface Pending {
   readonly commit: Commit;
   readonly underway: Underway;
   readonly sessions: readonly PreparedSession[];
+  /** Of each device; `undefined` if that takes a look at what is stored. */
+  readonly terms: readonly (TermChanges | undefined)[];
   readonly settled: (result: CommitResult) => void;
+}
+
+/** Made while what they are made of is at hand, outside the transaction. */
+function termsAtHand({ expected, record, before }: DeviceChange): TermChanges | undefined {
+  return expected === 0 || before !== undefined ? termChanges(before, record) : undefined;
 }
 
 const noSessions: readonly PreparedSession[] = [];

@@ -2,7 +2,7 @@ import type { Bytes } from '../base/bytes.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { Row } from '../fleet/names.ts';
 import type { FoundPage, Selection } from '../fleet/store.ts';
-import { isDistinct, overflow, type TermTest, termChanges } from '../fleet/terms.ts';
+import { isDistinct, overflow, type TermChanges, type TermTest } from '../fleet/terms.ts';
 import { bucketOf, changeBucket, findInBucket, type HashedRow, hashOf } from './hashBuckets.ts';
 import type { Environment } from './lmdbEnvironment.ts';
 import { decodeRecord, termKey } from './lmdbForms.ts';
@@ -20,17 +20,16 @@ import { RowSet, rowsPerChunk } from './rowSet.ts';
 export class TermWrites {
   readonly #chunks = new Map<number, ChunkWrites>();
 
-  /** `before` is what the row held: a change of nothing that the index knows costs nothing. */
-  note(before: DeviceRecord | undefined, after: DeviceRecord): void {
-    const { removed, added } = termChanges(before, after);
+  /** A change of nothing that the index knows costs nothing. */
+  note(row: Row, { removed, added }: TermChanges): void {
     if (removed.length === 0 && added.length === 0) return;
-    const number = Math.floor(after.row / rowsPerChunk);
+    const number = Math.floor(row / rowsPerChunk);
     let chunk = this.#chunks.get(number);
     if (chunk === undefined) {
       chunk = new ChunkWrites(number);
       this.#chunks.set(number, chunk);
     }
-    const offset = after.row % rowsPerChunk;
+    const offset = row % rowsPerChunk;
     for (const term of removed) chunk.note(term, offset, false);
     for (const term of added) chunk.note(term, offset, true);
   }

@@ -1,4 +1,5 @@
 import type { Row } from '../fleet/names.ts';
+import { termChanges } from '../fleet/terms.ts';
 import { DirectoryLock } from './directoryLock.ts';
 import { type Environment, transact, writeMeta } from './lmdbEnvironment.ts';
 import { decodeRecord, storeForm } from './lmdbForms.ts';
@@ -20,7 +21,7 @@ export async function buildIndex(environment: Environment, directory: string): P
         let last = 0;
         let count = 0;
         for (const { key, value } of environment.devices.getRange({ start: from, limit: pageLength })) {
-          terms.note(undefined, decodeRecord(key as Row, value));
+          terms.note(key as Row, termChanges(undefined, decodeRecord(key as Row, value)));
           last = key;
           count++;
         }

@@ -1,5 +1,5 @@
 import { Decoder, Encoder } from 'cbor-x';
-import type { Bytes } from '../base/bytes.ts';
+import { type Bytes, noBytes } from '../base/bytes.ts';
 import type { WallTime } from '../base/time.ts';
 import type { Description, EnablerVersion } from '../lwm2m/registrationRequest.ts';
 import type { Row } from './names.ts';
@@ -52,7 +52,7 @@ export function allot(profile: Profile, allottee: Allottee, wall: WallTime): All
   const observations = replaceObservations(row, generation, allottee.observations, wishes, wall);
   const allocation: Allocation = {
     profile: name,
-    tags: tags ?? [],
+    tags: tags ?? noTags,
     queue: {
       limit: queue?.limit ?? defaults.queue.limit,
       awake: description.awake ?? queue?.awake ?? defaults.queue.awake,
@@ -65,8 +65,11 @@ export function allot(profile: Profile, allottee: Allottee, wall: WallTime): All
 }
 
 /** As the record keeps it: encoded once, and copied by every update. */
-export function encodeAllocation({ profile, tags, queue, events, values, observations }: Allocation): Bytes {
-  const list = [
+export function encodeAllocation(allocation: Allocation): Bytes {
+  // One profile gives the same to one device after the other.
+  if (last.bytes !== noBytes && isSame(allocation, last.allocation)) return last.bytes;
+  const { profile, tags, queue, events, values, observations } = allocation;
+  const encoded = encoder.encode([
     profile,
     tags,
     queue.limit,
@@ -76,14 +79,15 @@ export function encodeAllocation({ profile, tags, queue, events, values, observa
     events.bytes,
     values.limit,
     observations,
-  ];
-  const encoded = encoder.encode(list);
-  return new Uint8Array(encoded.buffer, encoded.byteOffset, encoded.length).slice();
+  ]);
+  last = { allocation, bytes: new Uint8Array(encoded.buffer, encoded.byteOffset, encoded.length).slice() };
+  return last.bytes;
 }
 
 /** Of a record that was stored before there were allocations: what the default profile gives. */
 export function decodeAllocation(bytes: Bytes): Allocation {
   if (bytes.length === 0) return defaults;
+  if (bytes === last.bytes) return last.allocation;
   const [profile, tags, limit, awake, count, age, size, values, observations] = decoder.decode(
     bytes,
   ) as StoredAllocation;
@@ -95,6 +99,20 @@ export function decodeAllocation(bytes: Bytes): Allocation {
     values: { limit: values },
     observations,
   };
+}
+
+function isSame(a: Allocation, b: Allocation): boolean {
+  return (
+    a.profile === b.profile &&
+    a.tags === b.tags &&
+    a.queue.limit === b.queue.limit &&
+    a.queue.awake === b.queue.awake &&
+    a.events.count === b.events.count &&
+    a.events.age === b.events.age &&
+    a.events.bytes === b.events.bytes &&
+    a.values.limit === b.values.limit &&
+    a.observations === b.observations
+  );
 }
 
 type StoredAllocation = [
@@ -109,9 +127,10 @@ type StoredAllocation = [
   observations: number,
 ];
 
+const noTags: readonly string[] = [];
 const defaults: Allocation = {
   profile: 'default',
-  tags: [],
+  tags: noTags,
   // MAX_TRANSMIT_WAIT (LwM2M Core 1.2 §6.4, queue mode; RFC 7252 §4.8.2).
   queue: { limit: 64, awake: 93 },
   events: { count: 1000, age: 30 * 86_400, bytes: 256 * 1024 },
@@ -120,3 +139,4 @@ const defaults: Allocation = {
 };
 const encoder = new Encoder({ useRecords: false });
 const decoder = new Decoder({ useRecords: false });
+let last: { readonly allocation: Allocation; readonly bytes: Bytes } = { allocation: defaults, bytes: noBytes };

@@ -1,5 +1,5 @@
 import { Decoder, Encoder } from 'cbor-x';
-import type { Bytes } from '../base/bytes.ts';
+import { type Bytes, noBytes } from '../base/bytes.ts';
 import { asMaps, asObjects } from '../lwm2m/peerNames.ts';
 import { type CoreLink, type Description, emptyDescription } from '../lwm2m/registrationRequest.ts';
 
@@ -23,11 +23,13 @@ export function encodeDescription(d: Description): Bytes {
     d.awake ?? null,
     d.bootId ?? null,
   ]);
-  return new Uint8Array(encoded.buffer, encoded.byteOffset, encoded.length).slice();
+  last = { bytes: new Uint8Array(encoded.buffer, encoded.byteOffset, encoded.length), description: d };
+  return last.bytes;
 }
 
 /** Throws on bytes that `encodeDescription` did not make: a damaged store is no input of a peer. */
 export function decodeDescription(bytes: Bytes): Description {
+  if (bytes === last.bytes) return last.description;
   if (bytes.length === 0) return emptyDescription;
   const [form, root, contentFormats, objects, links, metadata, observations, extra, et, base, model, awake, boot] =
     decoder.decode(bytes) as StoredDescription;
@@ -81,6 +83,11 @@ type StoredDescription = [
   bootId: string | null,
 ];
 
+/** What was encoded last: whoever stores a registration makes the index's terms of it at once. */
+let last: { readonly bytes: Bytes; readonly description: Description } = {
+  bytes: noBytes,
+  description: emptyDescription,
+};
 const formVersion = 1;
 const encoder = new Encoder({ mapsAsObjects: false, useRecords: false });
 const decoder = new Decoder({ mapsAsObjects: false, useRecords: false });

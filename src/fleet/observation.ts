@@ -68,6 +68,7 @@ export function replaceObservations(
   wishes: readonly Wish[],
   wall: WallTime,
 ): ObservationChange[] {
+  if (before.length === 0 && wishes.length === 0) return [];
   const kept = before
     .filter(({ source, state }) => source === 'operator' && state !== 'ending')
     .slice(0, maxObservations);

@@ -165,7 +165,7 @@ t.test('an allocation survives the record, and what a record of before lacks is 
     { row, generation: 2, version: [1, 1], description: device, observations: [] },
     wall,
   );
-  t.strictSame(decodeAllocation(encodeAllocation(allocation)), allocation);
+  t.strictSame(decodeAllocation(encodeAllocation(allocation).slice()), allocation);
   t.match(allocation, { profile: 'meters', tags: ['metering'], queue: { limit: 3, awake: 20 }, observations: 4 });
   t.match(allocation.events, { count: 10, age: 30 * 86_400 });
   t.equal(
