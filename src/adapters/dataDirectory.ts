@@ -1,6 +1,3 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { sameBytes, utf8 } from '../base/bytes.ts';
 import { Keyring } from './keyring.ts';
 import { type Environment, openEnvironment, readMeta, transact, writeMeta } from './lmdbEnvironment.ts';
 import { storeForm } from './lmdbForms.ts';
@@ -37,19 +34,6 @@ export async function openDataDirectory(
   }
 }
 
-/**
- * Whether the store's file is another one than a server last served from: copied, or restored from a backup. Then its
- * sessions must not wake, because the original may have gone on with the same keys and the same sequence numbers.
- */
-export async function isCopy(environment: Environment, directory: string): Promise<boolean> {
-  const known = readMeta(environment, 'home');
-  return known !== undefined && !sameBytes(known, await homeOf(directory));
-}
-
-export async function settleHere(environment: Environment, directory: string): Promise<void> {
-  await writeMeta(environment, 'home', await homeOf(directory));
-}
-
 function toStderr(text: string): void {
   process.stderr.write(`rollcall: ${text}\n`);
 }
@@ -83,10 +67,4 @@ async function finishRotation(environment: Environment, directory: string): Prom
   const keyring = next && Keyring.unwrap(next, readMeta(environment, 'keys')!);
   if (keyring !== undefined) await putNextKeyInPlace(directory);
   return keyring;
-}
-
-/** A copy has another inode, or on another file system another time of birth. */
-async function homeOf(directory: string): Promise<Uint8Array> {
-  const { ino, birthtimeMs } = await stat(join(directory, 'data.mdb'));
-  return utf8(`${ino} ${Math.floor(birthtimeMs)}`);
 }

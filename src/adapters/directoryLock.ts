@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { OperatorError } from './operatorError.ts';
 
@@ -25,6 +25,18 @@ export class DirectoryLock {
       });
       server.listen(name, () => resolve(new DirectoryLock(server)));
       server.unref();
+    });
+  }
+
+  /** Whether a server has the directory at this moment. */
+  static async isTaken(directory: string): Promise<boolean> {
+    const socket = connect(await lockName(directory));
+    return new Promise(resolve => {
+      socket.once('error', () => resolve(false));
+      socket.once('connect', () => {
+        socket.destroy();
+        resolve(true);
+      });
     });
   }
 

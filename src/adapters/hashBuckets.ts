@@ -48,6 +48,15 @@ export function changeBucket(stored: Bytes | undefined, changes: readonly Hashed
   return bytes;
 }
 
+/** Everything that a bucket holds. */
+export function rowsInBucket(bucket: Bytes): { readonly hash: number; readonly offset: number }[] {
+  const view = new DataView(bucket.buffer, bucket.byteOffset, bucket.length);
+  return Array.from({ length: Math.floor(bucket.length / entryLength) }, (_, i) => ({
+    hash: view.getUint32(i * entryLength, true),
+    offset: view.getUint16(i * entryLength + 4, true),
+  }));
+}
+
 /** The offsets of the rows with this hash. */
 export function findInBucket(bucket: Bytes, hash: number): number[] {
   const view = new DataView(bucket.buffer, bucket.byteOffset, bucket.length);

@@ -7,6 +7,7 @@ import type { Outage } from '../fleet/outage.ts';
 import { storeForm } from './lmdbForms.ts';
 import { makeDirectory } from './makeDirectory.ts';
 import { OperatorError } from './operatorError.ts';
+import { checkHeaders } from './storeCheck.ts';
 
 /** The sub-databases of a data directory; `lmdbForms` says what stands in them. */
 export interface Environment {
@@ -41,6 +42,8 @@ export interface Meta {
   readonly keys: Bytes;
   /** Which file the store was when a server last served from it. */
   readonly home: Bytes;
+  /** Of a backup: when it was taken. */
+  readonly backup: { readonly at: number };
 }
 
 /** Opens a data directory, making it if `create`; only its owner can look into it. */
@@ -52,6 +55,7 @@ export async function openEnvironment(directory: string, create: boolean): Promi
   } else if (!(await exists(join(directory, 'data.mdb')))) {
     throw new OperatorError(`no store in ${directory}: start the server there once, or name another one with --data`);
   }
+  checkHeaders(directory);
   const root = open<Bytes, string>({
     path: directory,
     encoding: 'binary',

@@ -29,9 +29,12 @@ export function putRecord(environment: Environment, record: DeviceRecord): void 
   void environment.devices.put(record.row, encodeRecord(record));
   if (record.registration !== undefined) return;
   const { observations, commands, values } = environment;
-  for (const database of [observations, commands, values]) {
-    for (const key of Array.from(database.getKeys(rangeOf(record.row)))) void database.remove(key);
-  }
+  for (const database of [observations, commands, values]) forgetRow(database, record.row);
+}
+
+/** Inside a transaction. */
+export function forgetRow(database: Database<Bytes, Bytes>, row: Row): void {
+  for (const key of Array.from(database.getKeys(rangeOf(row)))) void database.remove(key);
 }
 
 /** Inside a transaction: whether what the changes rest on is still so. */
@@ -97,8 +100,8 @@ export function* rowsOf(database: Database<Bytes, Bytes>): Iterable<Row> {
   for (let from = 0; ; ) {
     const [key] = Array.from(database.getKeys({ start: new Writer(4).u32(from).finish(), limit: 1 }));
     if (key === undefined) return;
-    const row = new DataView(key.buffer, key.byteOffset).getUint32(0);
-    yield row as Row;
+    const row = rowOf(key);
+    yield row;
     from = row + 1;
   }
 }
@@ -125,7 +128,11 @@ function numberKey(row: Row, number: number): Bytes {
   return new Writer(10).u32(row).u48(number).finish();
 }
 
-function numberOf(key: Bytes): number {
+export function rowOf(key: Bytes): Row {
+  return new DataView(key.buffer, key.byteOffset).getUint32(0) as Row;
+}
+
+export function numberOf(key: Bytes): number {
   const view = new DataView(key.buffer, key.byteOffset);
   return view.getUint16(4) * 2 ** 32 + view.getUint32(6);
 }

@@ -1,4 +1,5 @@
 import { Decoder, Encoder } from 'cbor-x';
+import type { Bytes } from '../base/bytes.ts';
 import type { WallTime } from '../base/time.ts';
 import type { EventType } from '../fleet/event.ts';
 import type { EndpointName, Row } from '../fleet/names.ts';
@@ -21,12 +22,12 @@ export interface StoredProfile {
 }
 
 export function readProfiles({ profiles }: Environment): StoredProfile[] {
-  const found: StoredProfile[] = [];
-  for (const { key, value } of profiles.getRange()) {
-    const [text, origin, setAt] = decoder.decode(value) as [string, StoredProfile['origin'], WallTime];
-    found.push({ name: key, text, origin, setAt });
-  }
-  return found;
+  return Array.from(profiles.getRange(), ({ key, value }) => decodeProfile(key, value));
+}
+
+export function decodeProfile(name: string, bytes: Bytes): StoredProfile {
+  const [text, origin, setAt] = decoder.decode(bytes) as [string, StoredProfile['origin'], WallTime];
+  return { name, text, origin, setAt };
 }
 
 export function profileSet(environment: Environment): ProfileSet {

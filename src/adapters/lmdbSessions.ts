@@ -124,6 +124,19 @@ export function resumableSession(
   return value === undefined || originOf(value) !== origin ? undefined : open(credential!, value, keyring);
 }
 
+/** Whether a row can be read, and is that of the credential whose identity it names; and `origins` leads to it. */
+export function isSoundSession({ credentials, origins }: Environment, credential: CredentialId, value: Bytes): boolean {
+  try {
+    const { identity, resumable } = decodeFields(value);
+    const owner = credentials.get(identity);
+    const way = resumable && origins.get(resumable.origin);
+    const isFound = resumable === undefined || (way !== undefined && new Reader(way).u32() === credential);
+    return isFound && owner !== undefined && decodeCredential(owner).id === credential;
+  } catch {
+    return false;
+  }
+}
+
 /** The same session sealed by another keyring; `undefined` if the old one cannot open it. */
 export function resealSession(bytes: Bytes, from: Keyring, to: Keyring): Bytes | undefined {
   const fields = decodeFields(bytes);

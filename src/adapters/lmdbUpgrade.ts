@@ -13,28 +13,34 @@ import { TermWrites } from './lmdbTerms.ts';
 export async function buildIndex(environment: Environment, directory: string): Promise<number> {
   const lock = await DirectoryLock.take(directory);
   try {
-    await environment.terms.clearAsync();
-    let indexed = 0;
-    for (let from = 1; from > 0; ) {
-      from = await transact(environment, () => {
-        const terms = new TermWrites();
-        let last = 0;
-        let count = 0;
-        for (const { key, value } of environment.devices.getRange({ start: from, limit: pageLength })) {
-          terms.note(key as Row, termChanges(undefined, decodeRecord(key as Row, value)));
-          last = key;
-          count++;
-        }
-        terms.write(environment);
-        indexed += count;
-        return count < pageLength ? 0 : last + 1;
-      });
-    }
+    const indexed = await fillIndex(environment);
     await writeMeta(environment, 'form', storeForm);
     return indexed;
   } finally {
     await lock.release();
   }
+}
+
+/** Makes the index from the records, whatever it held before. Returns how many records there are. */
+export async function fillIndex(environment: Environment): Promise<number> {
+  await environment.terms.clearAsync();
+  let indexed = 0;
+  for (let from = 1; from > 0; ) {
+    from = await transact(environment, () => {
+      const terms = new TermWrites();
+      let last = 0;
+      let count = 0;
+      for (const { key, value } of environment.devices.getRange({ start: from, limit: pageLength })) {
+        terms.note(key as Row, termChanges(undefined, decodeRecord(key as Row, value)));
+        last = key;
+        count++;
+      }
+      terms.write(environment);
+      indexed += count;
+      return count < pageLength ? 0 : last + 1;
+    });
+  }
+  return indexed;
 }
 
 const pageLength = 1024;

@@ -64,7 +64,7 @@ export async function putNextKeyInPlace(directory: string): Promise<void> {
   }
 }
 
-function nextKeyPath(directory: string): string {
+export function nextKeyPath(directory: string): string {
   return `${masterKeyPath(directory)}.next`;
 }
 
@@ -93,7 +93,8 @@ async function createUnlessThere(path: string): Promise<void> {
   }
 }
 
-async function readKeyFile(path: string): Promise<Bytes> {
+/** Throws `OperatorError` if it is not there, not a key, or can be read by others. */
+export async function readKeyFile(path: string): Promise<Bytes> {
   const { mode } = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
     throw new OperatorError(

@@ -42,6 +42,10 @@ export class RowSet {
     this.#words[offset >>> 5]! &= ~(1 << (offset & 31));
   }
 
+  equals(other: RowSet): boolean {
+    return this.#words.every((word, i) => word === other.#words[i]);
+  }
+
   /** The rows that both have. */
   and(other: RowSet): RowSet {
     const both = RowSet.empty();

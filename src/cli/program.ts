@@ -1,11 +1,14 @@
 import { Command } from 'commander';
+import { backupCommand } from './backup.ts';
 import { credentialCommand } from './credential.ts';
 import { deviceCommand } from './device.ts';
+import { doctorCommand } from './doctor.ts';
 import { eventsCommand } from './events.ts';
 import { handshakesCommand } from './handshakes.ts';
 import { keyCommand } from './key.ts';
 import { objectCommand } from './object.ts';
 import { profileCommand } from './profile.ts';
+import { restoreCommand } from './restore.ts';
 import { serveCommand } from './serve.ts';
 
 /** `rollcall` with all its commands, in the order in which `--help` shows them. Wrong usage throws a `CommanderError`. */
@@ -19,7 +22,10 @@ export function rollcallProgram(): Command {
     .addCommand(objectCommand())
     .addCommand(eventsCommand())
     .addCommand(handshakesCommand())
-    .addCommand(keyCommand());
+    .addCommand(keyCommand())
+    .addCommand(backupCommand())
+    .addCommand(restoreCommand())
+    .addCommand(doctorCommand());
   // Long names of options leave few columns to what they do: it is wrapped in them all the same.
   for (const command of commandsOf(program)) command.exitOverride().configureHelp({ minWidthToWrap: 24 });
   return program;

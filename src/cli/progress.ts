@@ -19,10 +19,35 @@ export function progressBar(label: string, total: number): ProgressBar {
   };
 }
 
+/** A bar for each step of something long, one after the other. */
+export function stepProgress(): StepProgress {
+  let bar: ProgressBar | undefined;
+  let current: string | undefined;
+  const end = (): void => {
+    bar?.end();
+    bar = undefined;
+  };
+  return {
+    at(step, done, of) {
+      if (step !== current) end();
+      current = step;
+      bar ??= progressBar(step.padEnd(labelWidth), of);
+      bar.at(done);
+    },
+    end,
+  };
+}
+
+export interface StepProgress {
+  readonly at: (step: string, done: number, of: number) => void;
+  readonly end: () => void;
+}
+
 export interface ProgressBar {
   at(done: number, note?: string): void;
   end(): void;
 }
 
 const width = 30;
+const labelWidth = 8;
 const redrawMilliseconds = 100;

@@ -32,11 +32,12 @@ export const eventTypes = [
   'command',
   'observation',
   'value',
+  'restored',
 ] as const;
 
 export type EventType = (typeof eventTypes)[number];
 
-/** An event as stored. Sequence numbers start at 1 and have no gaps but those that retention made. */
+/** An event as stored. Sequence numbers start at 1 and have no gaps but those that retention or a restored backup made. */
 export interface StoredEvent extends FleetEvent {
   readonly sequence: number;
 }

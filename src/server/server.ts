@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { PermutedConnectionIds } from '../adapters/connectionIds.ts';
-import { isCopy, openDataDirectory, settleHere } from '../adapters/dataDirectory.ts';
+import { openDataDirectory } from '../adapters/dataDirectory.ts';
 import { DirectoryLock } from '../adapters/directoryLock.ts';
 import { listen } from '../adapters/doorbell.ts';
 import { EventSweep } from '../adapters/eventRetention.ts';
@@ -12,6 +12,8 @@ import { LmdbStore } from '../adapters/lmdbStore.ts';
 import { readDefinitions } from '../adapters/objectFiles.ts';
 import { OperatorError } from '../adapters/operatorError.ts';
 import { BlockPermutation } from '../adapters/registrationIds.ts';
+import { checkPages } from '../adapters/storeCheck.ts';
+import { isCopy, settleHere, startAnew } from '../adapters/storeCopy.ts';
 import { systemNow } from '../adapters/systemClock.ts';
 import { SystemRandom } from '../adapters/systemRandom.ts';
 import { maxSockets, UdpListener } from '../adapters/udpListener.ts';
@@ -78,16 +80,19 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const { log, insecureCoap, openLookup = false, strictParameters } = options;
   const report = createReport(log, failed => handshakes.record(failed));
   const definitions = await readDefinitions(options.objects);
+  checkPages(options.data);
   const { environment, keyring } = await openDataDirectory(options.data, true, text =>
     log.warn({ msg: 'store', text }),
   );
   const lock = await DirectoryLock.take(options.data);
-  if (options.dropSessions) await dropSessions(environment);
-  else if (environment.sessions.getKeysCount({ limit: 1 }) > 0 && (await isCopy(environment, options.data))) {
+  const copied = await isCopy(environment, options.data);
+  if (copied && !options.dropSessions && environment.sessions.getKeysCount({ limit: 1 }) > 0) {
     throw new OperatorError(
       `${options.data} was copied or restored, and its DTLS sessions may have gone on elsewhere: start once with --drop-sessions, and devices handshake anew`,
     );
   }
+  if (copied) await startAnew(environment, systemNow().wall);
+  else if (options.dropSessions) await dropSessions(environment);
   await settleHere(environment, options.data);
   const store = await LmdbStore.open(environment, keyring, error => report.broken('store', error));
   const now = systemNow();

@@ -1,0 +1,112 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { OperatorError } from './operatorError.ts';
+import { type Header, StoreFile, type Tree } from './storeFile.ts';
+import { type Damage, StorePages } from './storePages.ts';
+
+/**
+ * Whether a store can be handed to LMDB, which trusts what it maps into memory: a damaged file would end the process
+ * without a word. The headers are looked at whenever a store is opened, the pages by a server that starts.
+ */
+
+/** Throws `OperatorError` if a header is damaged. */
+export function checkHeaders(directory: string): void {
+  inspect(directory, file => {
+    const { damage } = file.headers();
+    if (damage.length > 0) throw damaged(directory, damage[0]!);
+  });
+}
+
+/** Throws `OperatorError` if something is wrong with the pages that can be seen without reading all of them. */
+export function checkPages(directory: string): void {
+  inspect(directory, file => {
+    for (let attempt = 1; ; attempt++) {
+      const { headers } = file.headers();
+      const damage = headers[0] === undefined ? [] : skim(file, headers[0]);
+      if (damage[0] === undefined) return;
+      // Somebody may have written meanwhile, and used pages again that were free.
+      const isStill = file.headers().headers[0]?.transaction === headers[0]?.transaction;
+      if (isStill || attempt === attempts) throw damaged(directory, describe(damage[0]));
+    }
+  });
+}
+
+/** Whether everything that a header leads to is sound; everything of every page is looked at. */
+export function readAll(
+  file: StoreFile,
+  header: Header,
+  progress: (pages: number, of: number) => void = () => undefined,
+): StructureReport {
+  const damage: Damage[] = [];
+  const pages = new StorePages(file, header, found => damage.push(found));
+  const databases = pages.databases();
+  for (const [name, tree] of databases) {
+    let entries = 0;
+    for (const _ of pages.entries(tree, name)) if (++entries % 1000 === 0) progress(pages.pages, header.lastPage);
+  }
+  pages.checkFree();
+  return { damage, databases, pages: pages.pages };
+}
+
+/** Whether the names of the sub-databases are sound, which LMDB reads when it opens a store. */
+export function readNames(file: StoreFile, header: Header): boolean {
+  let isSound = true;
+  new StorePages(file, header, () => {
+    isSound = false;
+  }).databases();
+  return isSound;
+}
+
+/** What is wrong first with a file that nobody writes to; `undefined` if nothing is. */
+export function readSound(path: string, progress?: (pages: number, of: number) => void): string | undefined {
+  const file = StoreFile.open(path);
+  try {
+    const { headers, damage } = file.headers();
+    if (damage.length > 0 || headers[0] === undefined) return damage[0];
+    const found = readAll(file, headers[0], progress).damage[0];
+    return found && describe(found);
+  } finally {
+    file.close();
+  }
+}
+
+export interface StructureReport {
+  readonly damage: readonly Damage[];
+  readonly databases: ReadonlyMap<string, Tree>;
+  /** How many are in use. */
+  readonly pages: number;
+}
+
+export function describe({ database, page, what }: Damage): string {
+  return `page ${page} of ${database} ${what}`;
+}
+
+export function storePath(directory: string): string {
+  return join(directory, 'data.mdb');
+}
+
+function skim(file: StoreFile, header: Header): Damage[] {
+  const damage: Damage[] = [];
+  new StorePages(file, header, found => damage.push(found)).skim();
+  return damage;
+}
+
+function inspect(directory: string, look: (file: StoreFile) => void): void {
+  const path = storePath(directory);
+  // One that another process is making at this moment has nothing in it yet.
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0) return;
+  const file = StoreFile.open(path);
+  try {
+    look(file);
+  } finally {
+    file.close();
+  }
+}
+
+function damaged(directory: string, what: string): OperatorError {
+  return new OperatorError(
+    `the store in ${directory} is damaged: ${what}. See what can be saved: rollcall doctor --data ${directory}; or restore a backup: rollcall restore BACKUP --data ANOTHER`,
+  );
+}
+
+const attempts = 5;
