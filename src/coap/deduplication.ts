@@ -53,7 +53,7 @@ export class Deduplication {
     until[row] = after(now, this.#lifetime);
     answerLength[row] = owed;
     rowAt[this.#placeOf(key[row]!)] = row;
-    this.#append(keptQueue, row);
+    this.#insert(keptQueue, row);
     this.#size++;
     return true;
   }
@@ -70,7 +70,7 @@ export class Deduplication {
     if (!forgettable) return;
     if (this.#forgettable >= this.#capacity) this.#remove(this.#oldest(forgettableQueue));
     this.#unlink(row);
-    this.#append(forgettableQueue, row);
+    this.#insert(forgettableQueue, row);
     isForgettable[row] = 1;
     this.#forgettable++;
   }
@@ -92,7 +92,7 @@ export class Deduplication {
   }
 
   nextExpiry(): Instant | undefined {
-    // Each queue is in the order of arrival, which is that of expiry, so that no heap is needed; a queue's head never expires.
+    // Each queue is in the order of expiry, so that no heap is needed; a queue's head never expires.
     const { until } = this.#table;
     const next = Math.min(until[this.#oldest(keptQueue)]!, until[this.#oldest(forgettableQueue)]!);
     return next === Number.POSITIVE_INFINITY ? undefined : (next as Instant);
@@ -100,6 +100,8 @@ export class Deduplication {
 
   #keepAnswer(row: number, answer: Bytes): void {
     const { answerLength, slab } = this.#table;
+    // An answer that says more than its first one, after an empty ACK, takes its place.
+    this.#longAnswers.delete(row);
     answerLength[row] = answer.length;
     if (answer.length > share) this.#longAnswers.set(row, answer);
     else slab.set(answer, row * share);
@@ -139,14 +141,16 @@ export class Deduplication {
     return this.#table.behind[queue]!;
   }
 
-  /** As the youngest: before the head, since each queue is a ring. */
-  #append(queue: number, row: number): void {
-    const { before, behind } = this.#table;
-    const youngest = before[queue]!;
-    behind[youngest] = row;
-    before[row] = youngest;
-    behind[row] = queue;
-    before[queue] = row;
+  /** Behind those whose time is over earlier: nearly always as the last, since messages are answered as they came. */
+  #insert(queue: number, row: number): void {
+    const { before, behind, until } = this.#table;
+    let after = before[queue]!;
+    while (after !== queue && until[after]! > until[row]!) after = before[after]!;
+    const next = behind[after]!;
+    behind[after] = row;
+    before[row] = after;
+    behind[row] = next;
+    before[next] = row;
   }
 
   #unlink(row: number): void {

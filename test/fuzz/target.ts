@@ -10,6 +10,8 @@ export interface Target {
   readonly seeds: readonly Bytes[];
   /** What means something here and chance hardly ever spells. */
   readonly words?: readonly Bytes[];
+  /** How many times as long as most an execution takes, about. */
+  readonly weight?: number;
   /** In bytes; `defaultMaxLength` if it is not given. */
   readonly maxLength?: number;
   /** Throws if something does not hold. It is a function of the input, and leaves nothing behind. */

@@ -28,6 +28,7 @@ export const targets: readonly Target[] = [
       Uint8Array.of(0x60),
       Uint8Array.of(0x81, 0),
     ],
+    weight: 4,
     maxLength: 1024,
     check: bytes => {
       if (!isCapture(bytes)) return;

@@ -73,6 +73,7 @@ export const targets: readonly Target[] = [
     holds: 'a profile says the same written as JSON; else the place of what is wrong is told, within the file',
     seeds: [utf8(profile), utf8('name: default'), utf8('{"name":"a","match":{"names":["x"]}}')],
     words: yamlWords,
+    weight: 5,
     check: bytes => {
       const found = parsed(bytes, text => parseProfile(text, origin), true);
       if (found === undefined) return;
@@ -85,6 +86,7 @@ export const targets: readonly Target[] = [
     holds: 'object definitions have resources with numbers of their own; else the place of what is wrong is told',
     seeds: [utf8(object), utf8('{ id: 5, name: x, resources: [] }')],
     words: [...yamlWords, ...['"id":', '"version": "1.', '"resources":', '"operations":"RW"', '"type":"'].map(utf8)],
+    weight: 5,
     check: bytes => {
       for (const { id, version } of parsed(bytes, text => parseObjectJson(text, origin), true) ?? []) {
         ensure(Number.isInteger(id) && version.every(part => Number.isInteger(part)), 'no numbers', id, version);

@@ -174,6 +174,7 @@ export const targets: readonly Target[] = [
       ),
       ...['a20001', 'bf', 'ff', '20', '0a81', 'a101'].map(hex => fromHex(hex)!),
     ],
+    weight: 20,
     check: checkDirectory,
   },
 ];

@@ -6,7 +6,7 @@ import { Deduplication } from '../../../src/coap/deduplication.ts';
 
 const lifetime = 100 as Milliseconds;
 
-/** What the table is about, without its memory layout: two lists in the order of arrival. */
+/** What the table is about, without its memory layout: two lists, in which those go first whose time is over first. */
 class Model {
   readonly kept = new Map<string, { until: number; answer: Uint8Array | undefined }>();
   readonly forgettable = new Map<string, { until: number; answer: Uint8Array | undefined }>();
@@ -33,15 +33,15 @@ class Model {
     entry.answer = answer;
     if (!forgettable) return;
     this.kept.delete(key);
-    if (this.forgettable.size >= this.#half) this.forgettable.delete([...this.forgettable.keys()][0]!);
+    const inOrder = [...this.forgettable].sort(([, a], [, b]) => a.until - b.until);
+    if (inOrder.length >= this.#half) this.forgettable.delete(inOrder[0]![0]);
     this.forgettable.set(key, entry);
   }
 
   expire(now: number): void {
     for (const list of [this.kept, this.forgettable]) {
       for (const [key, { until }] of list) {
-        if (until > now) break;
-        list.delete(key);
+        if (until <= now) list.delete(key);
       }
     }
   }
@@ -98,6 +98,26 @@ t.test(
     t.same(table.look(1 as Peer, 0), Uint8Array.of(1), 'and what was answered is still known');
   },
 );
+
+t.test('the answer that was kept last is the one that a duplicate gets, also where it is the shorter one', async t => {
+  const table = new Deduplication(lifetime, 8, 7);
+  table.open(0 as Instant, 1 as Peer, 1);
+  table.answered(1 as Peer, 1, new Uint8Array(90), false);
+  table.answered(1 as Peer, 1, Uint8Array.of(7), true);
+  t.same(table.look(1 as Peer, 1), Uint8Array.of(7));
+});
+
+t.test('a message that was answered late would be remembered beyond its time, and a new one taken for it', async t => {
+  const table = new Deduplication(lifetime, 8, 7);
+  table.open(0 as Instant, 1 as Peer, 1);
+  table.open(50 as Instant, 1 as Peer, 2);
+  table.answered(1 as Peer, 2, Uint8Array.of(2), true);
+  table.answered(1 as Peer, 1, Uint8Array.of(1), true);
+  t.equal(table.nextExpiry(), lifetime);
+  table.expire(lifetime as Instant);
+  t.equal(table.look(1 as Peer, 1), 'new', 'EXCHANGE_LIFETIME after it came, its message ID may be used again');
+  t.same(table.look(1 as Peer, 2), Uint8Array.of(2));
+});
 
 t.test('an answer is handed out as a copy, so that nobody changes what a duplicate gets', async t => {
   const table = new Deduplication(lifetime, 8, 7);
