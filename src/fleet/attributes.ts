@@ -62,8 +62,11 @@ export function ownAttributes({ metadata, extra, endpointType, base }: Descripti
   for (const name in metadata) addTokens(found, name, metadata[name]!);
   for (const name in extra) {
     const value = extra[name];
-    if (typeof value === 'string') addTokens(found, name, value);
-    else if (typeof value === 'number' || typeof value === 'boolean') found.push([name, String(value)]);
+    // Several values are one of a parameter that was sent several times (RFC 9176 §5), or of a list in the CBOR map.
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (typeof one === 'string') addTokens(found, name, one);
+      else if (typeof one === 'number' || typeof one === 'boolean') found.push([name, String(one)]);
+    }
   }
   if (endpointType !== undefined) addTokens(found, 'et', endpointType);
   if (base !== undefined) found.push(['base', base]);

@@ -88,7 +88,7 @@ function mergeQuery(query: RegisterQuery, map: RegistrationMap): RegisterQuery |
   const fields = new Map<string, unknown>(Object.entries(map));
   const extra = Object.entries(query.extra);
   for (const [name, value] of extra) {
-    if (fields.has(name) && String(fields.get(name)) !== value) return refusal('query-contradicts-map', name);
+    if (fields.has(name) && String(fields.get(name)) !== String(value)) return refusal('query-contradicts-map', name);
   }
   merged.extra = Object.fromEntries(extra.filter(([name]) => !fields.has(name)));
   return merged as unknown as RegisterQuery;

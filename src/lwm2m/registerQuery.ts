@@ -15,35 +15,42 @@ export interface RegisterQuery {
   readonly sms: string | undefined;
   readonly profileId: string | undefined;
   readonly base: string | undefined;
+  /** Several are separated by spaces. */
   readonly endpointType: string | undefined;
-  /** Parameters that the dialect does not know: stored and shown. */
-  readonly extra: Readonly<Record<string, string>>;
+  /** Parameters that the dialect does not know: stored and shown, all values of one that stands there several times. */
+  readonly extra: Readonly<Record<string, string | readonly string[]>>;
 }
 
-/** A parameter without `=` is `undefined`. */
-export type QueryParameters = ReadonlyMap<string, string | undefined>;
+/** Of each parameter its values, in the order in which they stand there; one without `=` is `undefined`. */
+export type QueryParameters = ReadonlyMap<string, readonly (string | undefined)[]>;
 
-/** Parameters come in any order; one twice is malformed (LwM2M Core 1.2 §6.2.1, RFC 9176 §5). */
+/** Parameters come in any order. */
 export function splitQuery(query: readonly string[]): QueryParameters | Refusal {
-  const values = new Map<string, string | undefined>();
+  const values = new Map<string, (string | undefined)[]>();
   for (const parameter of query) {
     const equals = parameter.indexOf('=');
     const name = equals < 0 ? parameter : parameter.slice(0, equals);
     if (name === '') return refusal('bad-query', `a parameter without a name: ${parameter}`);
-    if (values.has(name)) return refusal('bad-query', `${name} twice`);
-    values.set(name, equals < 0 ? undefined : parameter.slice(equals + 1));
+    const value = equals < 0 ? undefined : parameter.slice(equals + 1);
+    const before = values.get(name);
+    if (before === undefined) values.set(name, [value]);
+    else before.push(value);
   }
   return values;
 }
 
 /** `lwm2m`: what decides how everything else is to be read. */
 export function queriedVersion(parameters: QueryParameters): EnablerVersion | undefined | Refusal {
-  if (!parameters.has('lwm2m')) return undefined;
-  const text = parameters.get('lwm2m') ?? '';
-  return parseVersion(text) ?? refusal('bad-version', text);
+  const values = parameters.get('lwm2m');
+  if (values === undefined) return undefined;
+  if (values.length > 1) return refusal('bad-query', 'lwm2m twice');
+  return parseVersion(values[0] ?? '') ?? refusal('bad-version', values[0] ?? '');
 }
 
-/** `version` is that of the request, or of the registration it updates. */
+/**
+ * `version` is that of the request, or of the registration it updates. What means something may stand there once (LwM2M
+ * Core 1.2 §6.2.1, RFC 9176 §5), but for endpoint types (RFC 9176 §9.3.1).
+ */
 export function readQuery(
   parameters: QueryParameters,
   dialect: Dialect,
@@ -51,12 +58,13 @@ export function readQuery(
 ): RegisterQuery | Refusal {
   if (parameters.size === 0) return emptyQuery;
   const known = parametersOf(dialect, version);
-  const extra: [string, string][] = [];
-  for (const [name, value] of parameters) {
-    if (!known.has(name)) extra.push([name, value ?? '']);
-    else if (value === undefined && name !== 'Q') return refusal('bad-query', `${name} without a value`);
+  const extra: [string, string | string[]][] = [];
+  for (const [name, values] of parameters) {
+    if (!known.has(name)) extra.push([name, values.length === 1 ? (values[0] ?? '') : values.map(one => one ?? '')]);
+    else if (values.length > 1 && name !== 'et') return refusal('bad-query', `${name} twice`);
+    else if (values.includes(undefined) && name !== 'Q') return refusal('bad-query', `${name} without a value`);
   }
-  const get = (name: string) => (known.has(name) ? parameters.get(name) : undefined);
+  const get = (name: string) => (known.has(name) ? parameters.get(name)?.[0] : undefined);
 
   const lt = get('lt');
   const lifetime = lt === undefined ? undefined : parseLifetime(lt);
@@ -76,7 +84,7 @@ export function readQuery(
     sms: get('sms'),
     profileId: get('pid'),
     base: get('base'),
-    endpointType: get('et'),
+    endpointType: parameters.get('et')?.join(' '),
     extra: Object.fromEntries(extra),
   };
 }

@@ -25,6 +25,8 @@ export function writeRegisterQuery({
   };
   const query = Object.entries(parameters)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name}=${value as string | number}`);
+    .flatMap(([name, value]) =>
+      (Array.isArray(value) ? value : [value]).map(one => `${name}=${one as string | number}`),
+    );
   return queueMode === true ? [...query, 'Q'] : query;
 }

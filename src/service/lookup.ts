@@ -2,7 +2,7 @@ import { sameBytes } from '../base/bytes.ts';
 import { FifoMap } from '../base/fifoMap.ts';
 import { after, type Instant, type Now, seconds, type WallTime } from '../base/time.ts';
 import { ContentFormats } from '../coap/codec/contentFormat.ts';
-import type { Link } from '../coap/codec/linkFormat.ts';
+import type { WrittenLink } from '../coap/codec/linkFormat.ts';
 import type { Request } from '../coap/codec/message.ts';
 import { Accept, ETag, Observe, UriQuery } from '../coap/codec/option.ts';
 import type { Registration } from '../fleet/device.ts';
@@ -144,7 +144,7 @@ interface PageStart {
 interface Progress {
   from: Row;
   skip: number;
-  readonly links: Link[];
+  readonly links: WrittenLink[];
   readonly rows: Set<Row>;
   ends: WallTime | undefined;
   next: { from: Row; skip: number } | undefined;

@@ -1,7 +1,7 @@
 import { type Bytes, toHex } from '../base/bytes.ts';
 import type { WallTime } from '../base/time.ts';
 import { ResponseCode } from '../coap/codec/code.ts';
-import type { Link } from '../coap/codec/linkFormat.ts';
+import type { WrittenLink } from '../coap/codec/linkFormat.ts';
 import { type Reply, reply } from '../coap/codec/message.ts';
 import { ContentFormat, ETag, Observe, Options } from '../coap/codec/option.ts';
 import type { Row } from '../fleet/names.ts';
@@ -43,7 +43,7 @@ export function replyOf(
 }
 
 export function resultOf(
-  links: readonly Link[],
+  links: readonly WrittenLink[],
   format: number,
   rows: ReadonlySet<Row>,
   ends: WallTime | undefined,

@@ -1,6 +1,6 @@
 import type { WallTime } from '../base/time.ts';
-import type { Link } from '../coap/codec/linkFormat.ts';
-import { DeviceAttributes, linkAttributes, ownAttributes } from '../fleet/attributes.ts';
+import type { Link, WrittenLink } from '../coap/codec/linkFormat.ts';
+import { DeviceAttributes, linkAttributes, ownAttributes, relationTypes } from '../fleet/attributes.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import { deviceState } from '../fleet/deviceView.ts';
 import type { Row } from '../fleet/names.ts';
@@ -89,7 +89,7 @@ export class SearchView implements Selection {
   }
 
   /** The links that match: at most one for an endpoint lookup. */
-  linksOf(record: DeviceRecord): Link[] {
+  linksOf(record: DeviceRecord): WrittenLink[] {
     const { registration } = record;
     const { rules, now, address, only } = this.#asked;
     if (only !== undefined && record.row !== only) return [];
@@ -157,13 +157,19 @@ function termsOfCriterion({ name, value, prefix }: Criterion): TermTest | undefi
   return { any: tests.flatMap(test => (test !== undefined && 'any' in test ? test.any : [])) };
 }
 
-/** RFC 9176 §6.3: names, base, and what else the endpoint said of itself; not its lifetime. */
-function endpointLink({ device, base, location }: Shown): Link {
+/**
+ * RFC 9176 §6.3: names, base, and what else the endpoint said of itself; not its lifetime. What it said several times
+ * stands there as often, endpoint types too (§9.3.1); the values of a relation type stand in one (RFC 6690 §3.1).
+ */
+function endpointLink({ device, base, location }: Shown): WrittenLink {
   const { name, sector } = device.record;
-  const attributes: Record<string, string> = Object.create(null);
+  const attributes: Record<string, string | string[]> = Object.create(null);
   for (const [attribute, value] of device.description === undefined ? [] : ownAttributes(device.description)) {
     const before = attributes[attribute];
-    attributes[attribute] = before === undefined ? value : `${before} ${value}`;
+    if (before === undefined) attributes[attribute] = value;
+    else if (relationTypes.has(attribute) && attribute !== 'et') attributes[attribute] = `${before} ${value}`;
+    else if (typeof before === 'string') attributes[attribute] = [before, value];
+    else before.push(value);
   }
   delete attributes.d;
   return {

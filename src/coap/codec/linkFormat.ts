@@ -5,6 +5,12 @@ export interface Link {
   readonly attributes: Readonly<Record<string, string | true>>;
 }
 
+/** A link to be written: of an attribute with several values each stands there by itself. */
+export interface WrittenLink {
+  readonly href: string;
+  readonly attributes: Readonly<Record<string, string | true | readonly string[]>>;
+}
+
 /**
  * Parses a whole link-format document in one pass; `undefined` if it is malformed or has more than `maxLinks` links.
  * An empty document has no links.
@@ -35,18 +41,22 @@ export function parseLinks(text: string, maxLinks = 1024): readonly Link[] | und
   }
 }
 
-export function formatLinks(links: readonly Link[]): string {
+export function formatLinks(links: readonly WrittenLink[]): string {
   return links.map(formatLink).join(',');
 }
 
-export function formatLink({ href, attributes }: Link): string {
+export function formatLink({ href, attributes }: WrittenLink): string {
   let text = `<${href}>`;
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === true) text += `;${name}`;
-    else if (bareAttributes.has(name) && isToken(value)) text += `;${name}=${value}`;
-    else text += `;${name}="${value.replace(/["\\]/g, '\\$&')}"`;
+    for (const one of typeof value === 'object' ? value : [value]) text += formatAttribute(name, one);
   }
   return text;
+}
+
+function formatAttribute(name: string, value: string | true): string {
+  if (value === true) return `;${name}`;
+  if (bareAttributes.has(name) && isToken(value)) return `;${name}=${value}`;
+  return `;${name}="${value.replace(/["\\]/g, '\\$&')}"`;
 }
 
 function parseAttribute(text: string, start: number): { name: string; value: string | true; end: number } | undefined {

@@ -240,6 +240,41 @@ t.test('unknown parameters are stored, shown and overridden one by one', async t
   t.match(links(registrar.get('/rd-lookup/ep?foo=baz')), [{ foo: 'baz', x: '1', rt: 'core.rd-ep', ep: 'node1' }]);
 });
 
+t.test('a parameter that nobody knows may stand there several times, and is found by each value', async t => {
+  const registrar = new Registrar();
+  const location = register(registrar, 'ep=node1&room=a&room=b c&room', '</t>');
+  const shown = `<${location}>;room="a";room="b c";room="";base="coap://192.0.2.1";ep="node1";rt="core.rd-ep"`;
+  for (const found of ['room=a', 'room=b c', 'room=b*', 'room=', 'where=room=a', 'where=room="b c"']) {
+    t.equal(
+      rfc(registrar.get(`/rd-lookup/ep?${found}`)).replace(/base="[^"]*"/, 'base="coap://192.0.2.1"'),
+      shown,
+      found,
+    );
+  }
+  t.equal(rfc(registrar.get('/rd-lookup/ep?room=b')), '');
+  t.equal(codeOf(registrar.update(location, { query: 'room=x' })), '2.04');
+  t.match(rfc(registrar.get('/rd-lookup/ep')), /;room="x";base/, 'an update replaces all of them');
+  t.equal(codeOf(registrar.update(location, { query: 'room=y&room=z' })), '2.04');
+  t.match(rfc(registrar.get('/rd-lookup/ep')), /;room="y";room="z";base/);
+  for (const twice of ['ep=n&ep=n', 'ep=n&d=a&d=a', 'ep=n&lt=60&lt=60', 'ep=n&base=coap://a&base=coap://b']) {
+    t.equal(codeOf(registrar.register({ query: twice, contentFormat: 40 })), '4.00', twice);
+  }
+  t.equal(codeOf(registrar.register({ query: 'ep=n&lwm2m=1.1&lwm2m=1.1', contentFormat: 40 })), '4.00');
+});
+
+t.test('several endpoint types are several parameters, and several attributes', async t => {
+  const registrar = new Registrar();
+  register(registrar, 'ep=node1&et=oic.d.sensor&et=tag:example.com,2020:platform', '</t>');
+  for (const type of ['oic.d.sensor', 'tag:example.com,2020:platform', 'oic.*']) {
+    t.match(
+      rfc(registrar.get(`/rd-lookup/ep?et=${type}`)),
+      /;et="oic.d.sensor";et="tag:example.com,2020:platform";/,
+      type,
+    );
+  }
+  t.equal(rfc(registrar.get('/rd-lookup/ep?et=sensor')), '');
+});
+
 t.test('nothing that a device sent breaks out of the link it stands in', async t => {
   const registrar = new Registrar();
   register(registrar, 'ep=a;b\\c&a;b=c&q=x"y\\z&tab=a\tb', '</t>');
