@@ -87,16 +87,14 @@ function put(terms: Environment['terms'], key: Bytes, value: Bytes | undefined):
 export function findDevices(environment: Environment, selection: Selection, from: Row, limit: number): FoundPage {
   const { devices } = environment;
   const last = lastRow(environment);
-  const tests = selection.terms.map(test =>
-    'endpoint' in test ? (namedRows(environment, test.endpoint, test.prefix) ?? everyState) : test,
-  );
+  const tests = chunkTests(environment, selection.terms);
   const records: DeviceRecord[] = [];
   let effort = 0;
   for (let chunk = Math.floor(from / rowsPerChunk); chunk * rowsPerChunk <= last; chunk++) {
     const first = chunk * rowsPerChunk;
     if (effort >= maxEffort) return { records, next: Math.max(first, from) as Row };
-    effort += effortOfChunk(tests);
-    const rows = candidates(environment, chunk, tests);
+    const { rows, looks } = candidates(environment, chunk, tests);
+    effort += looks;
     if (rows === undefined) continue;
     for (const offset of rows.offsets(Math.max(0, from - first))) {
       const row = (first + offset) as Row;
@@ -110,19 +108,43 @@ export function findDevices(environment: Environment, selection: Selection, from
   return { records, next: undefined };
 }
 
-/** The rows of a chunk that pass all tests, as far as the index knows; `undefined` if there are none. */
-function candidates(environment: Environment, chunk: number, tests: readonly ChunkTest[]): RowSet | undefined {
-  if (tests.length === 0) return passing(environment, chunk, everyState);
-  let rows: RowSet | undefined;
-  for (const test of tests) {
-    const found = passing(environment, chunk, test);
-    if (found === undefined) return undefined;
-    rows = rows === undefined ? found : rows.and(found);
+/** Names are looked for once, by the first test that asks for one: a question full of them costs no more than that. */
+function chunkTests(environment: Environment, terms: Selection['terms']): ChunkTest[] {
+  const tests: ChunkTest[] = [];
+  let named = false;
+  for (const test of terms) {
+    if (!('endpoint' in test)) tests.push(test);
+    else if (!named) {
+      tests.push(namedRows(environment, test.endpoint, test.prefix) ?? everyState);
+      named = true;
+    }
   }
-  return rows;
+  return tests.length === 0 ? [everyState] : tests;
 }
 
-function passing(environment: Environment, chunk: number, test: ChunkTest): RowSet | undefined {
+/** The rows of a chunk that pass all tests, as far as the index knows, `undefined` if there are none; and what that cost. */
+function candidates(environment: Environment, chunk: number, tests: readonly ChunkTest[]): Candidates {
+  // Of the words in ranges, for all tests together.
+  const words = { left: maxWords };
+  let rows: RowSet | undefined;
+  let looks = 1;
+  for (const test of tests) {
+    const before = words.left;
+    const found = passing(environment, chunk, test, words);
+    looks += 2 + (before - words.left);
+    if ('from' in test) looks += effortOfIterator;
+    rows = rows === undefined || found === undefined ? found : rows.and(found);
+    if (rows === undefined) break;
+  }
+  return { rows, looks };
+}
+
+function passing(
+  environment: Environment,
+  chunk: number,
+  test: ChunkTest,
+  words: { left: number },
+): RowSet | undefined {
   const { terms } = environment;
   if (test instanceof Map) return test.get(chunk);
   let rows: RowSet | undefined;
@@ -143,14 +165,15 @@ function passing(environment: Environment, chunk: number, test: ChunkTest): RowS
       }
     }
   } else if ('from' in test) {
-    const range = { start: termKey(chunk, test.from), end: termKey(chunk, test.until), limit: maxRange };
-    let found = 0;
-    for (const { value } of terms.getRange(range)) {
-      add(value);
-      found++;
+    const range = { start: termKey(chunk, test.from), end: termKey(chunk, test.until), limit: words.left };
+    if (words.left > 0) {
+      for (const { value } of terms.getRange(range)) {
+        add(value);
+        words.left--;
+      }
     }
     // So many words begin like this that looking at all devices costs no more.
-    if (found === maxRange) return passing(environment, chunk, everyState);
+    if (words.left === 0) return passing(environment, chunk, everyState, words);
   }
   add(terms.get(termKey(chunk, overflow)));
   return rows;
@@ -168,26 +191,26 @@ function lastRow({ devices }: Environment): number {
   return 0;
 }
 
-function effortOfChunk(tests: readonly ChunkTest[]): number {
-  let effort = 1;
-  for (const test of tests) effort += 'from' in test ? effortOfRange : 2;
-  return effort;
-}
-
 function pushTo<Value>(map: Map<string, Value[]>, key: string, value: Value): void {
   const values = map.get(key);
   if (values === undefined) map.set(key, [value]);
   else values.push(value);
 }
 
+interface Candidates {
+  readonly rows: RowSet | undefined;
+  /** In looks into the index. */
+  readonly looks: number;
+}
+
 type ChunkTest = Exclude<TermTest, { endpoint: string }> | NamedRows;
 
 const everyState: ChunkTest = { any: ['state=registered', 'state=none'] };
-/** In one chunk, of the words in a range. */
-const maxRange = 512;
+/** How many words of a chunk are looked at where a question has ranges of them. */
+const maxWords = 512;
 /** In looks into the index, of about a microsecond: a turn of the loop takes a few milliseconds at most. */
 const maxEffort = 3000;
 /** A record is read, decoded and asked about. */
 const effortOfRecord = 6;
-/** It takes an iterator, and finds a few words. */
-const effortOfRange = 10;
+/** Before it has found a word. */
+const effortOfIterator = 10;

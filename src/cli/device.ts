@@ -62,7 +62,9 @@ async function list(options: ListOptions): Promise<void> {
 function conditionsOf({ where, state }: ListOptions): readonly Condition[] {
   const parsed = where === undefined ? [] : parseQuery(where);
   if (isQueryFault(parsed)) {
-    throw new OperatorError(`--where: ${parsed.message}\n  ${where}\n  ${' '.repeat(parsed.position)}^`);
+    // On one line, so that the caret stands under what it means.
+    const line = where!.replace(/\s/g, ' ');
+    throw new OperatorError(`--where: ${parsed.message}\n  ${line}\n  ${' '.repeat(parsed.position)}^`);
   }
   return state === undefined ? parsed : [...parsed, { field: 'state', operator: '=', value: state, prefix: false }];
 }

@@ -166,10 +166,10 @@ function endpointLink({ device, base, location }: Shown): WrittenLink {
   const attributes: Record<string, string | string[]> = Object.create(null);
   for (const [attribute, value] of device.description === undefined ? [] : ownAttributes(device.description)) {
     const before = attributes[attribute];
+    const joined = relationTypes.has(attribute) && attribute !== 'et';
     if (before === undefined) attributes[attribute] = value;
-    else if (relationTypes.has(attribute) && attribute !== 'et') attributes[attribute] = `${before} ${value}`;
-    else if (typeof before === 'string') attributes[attribute] = [before, value];
-    else before.push(value);
+    else if (typeof before === 'object') before.push(value);
+    else attributes[attribute] = joined ? `${before} ${value}` : [before, value];
   }
   delete attributes.d;
   return {

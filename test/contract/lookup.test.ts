@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { openDataDirectory } from '../../src/adapters/dataDirectory.ts';
 import { Administration } from '../../src/adapters/lmdbAdmin.ts';
-import { writeMeta } from '../../src/adapters/lmdbEnvironment.ts';
+import { type Environment, writeMeta } from '../../src/adapters/lmdbEnvironment.ts';
 import { LmdbStore } from '../../src/adapters/lmdbStore.ts';
 import { utf8 } from '../../src/base/bytes.ts';
 import type { WallTime } from '../../src/base/time.ts';
@@ -105,6 +105,59 @@ t.test('a lookup that has to look at everything does it in turns', async t => {
   for (let from: Row | undefined = 1 as Row; from !== undefined; from = store.find(never, from, 10).next)
     turns.push(from);
   t.ok(turns.length > 2, `${turns.length} turns`);
+});
+
+t.test('no question, however nasty, has the store look at more than a turn has time for', async t => {
+  const { store, environment } = await openStore(t);
+  const letters = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+  const letter = (row: number) => letters[row % letters.length]!;
+  await Promise.all(
+    Array.from({ length: 6000 }, (_, i) =>
+      put(
+        store,
+        sampleRecord(i + 1, {
+          name: `${letter(i)}-${i}`,
+          description: {
+            metadata: { model: `${letter(i)}${i}`, serial: `s${i}` },
+            extra: { room: `${letter(i)}${i}` },
+          },
+        }),
+      ),
+    ),
+  );
+  const questions = [
+    'lifetime=1',
+    'address=203.0.113.1',
+    'state=lapsed',
+    'base=coap://nowhere',
+    'serial=s* and serial!=s*',
+    'model!=x and lifetime=1',
+    'lastContact>1s and lastContact<0s',
+    'ep=a* and model=b*',
+    [...letters, ...letters].map(one => `ep=${one}*`).join(' and '),
+    [...letters, ...letters]
+      .map(one => `model!=${one}* and model=*`)
+      .slice(0, 8)
+      .join(' and '),
+    Array.from({ length: 16 }, (_, n) => (n % 2 === 0 ? 'model=*' : 'room=*'))
+      .join(' and ')
+      .replace('room=*', 'lifetime=1'),
+  ];
+  const looks = countingLooks(environment);
+  for (const question of questions) {
+    let most = 0;
+    let turns = 0;
+    let found = 0;
+    for (let from: Row | undefined = 1 as Row; from !== undefined; turns++) {
+      looks.count = 0;
+      const page = store.find(asked(question), from, 100);
+      found += page.records.length;
+      from = page.next;
+      most = Math.max(most, looks.count);
+    }
+    t.equal(found, 0, question);
+    t.ok(most <= 3600, `${most} looks in a turn, ${turns} turns`);
+  }
 });
 
 t.test('credentials are found by name, and their import is indexed too', async t => {
@@ -253,6 +306,26 @@ function put(store: Store, record: DeviceRecord, before?: DeviceRecord): Promise
   return new Promise((resolve, reject) =>
     store.commit(commit, result => (result === 'durable' ? resolve() : reject(new Error(result)))),
   );
+}
+
+/** How many entries are read from now on, one by one or in ranges. */
+function countingLooks(environment: Environment): { count: number } {
+  const looks = { count: 0 };
+  for (const database of [environment.devices, environment.terms, environment.names]) {
+    const get = database.get.bind(database) as (...args: unknown[]) => unknown;
+    Reflect.set(database, 'get', (...args: unknown[]) => {
+      looks.count++;
+      return get(...args);
+    });
+    const getRange = database.getRange.bind(database) as (...args: unknown[]) => Iterable<unknown>;
+    Reflect.set(database, 'getRange', function* (...args: unknown[]) {
+      for (const entry of getRange(...args)) {
+        looks.count++;
+        yield entry;
+      }
+    });
+  }
+  return looks;
 }
 
 /** How often something is written to a sub-database from now on. */
