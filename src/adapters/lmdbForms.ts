@@ -1,5 +1,5 @@
 import { Decoder, Encoder } from 'cbor-x';
-import { type Bytes, concatBytes, fromHex, noBytes, textOf, toHex, utf8 } from '../base/bytes.ts';
+import { type Bytes, concatBytes, noBytes, textOf, utf8 } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import { Reader } from '../base/reader.ts';
 import type { WallTime } from '../base/time.ts';
@@ -16,10 +16,10 @@ import type { Dialect } from '../lwm2m/registrationRequest.ts';
  * | database | key | value |
  * |---|---|---|
  * | `meta` | text | CBOR, see `Meta` |
- * | `names` | sector, NUL, endpoint name | CBOR: row, identities of its credentials |
+ * | `names` | sector, NUL, endpoint name | `encodeName` |
  * | `devices` | row, 32 bits | the record, `encodeRecord` |
  * | `credentials` | PSK identity | CBOR: the credential, its key sealed |
- * | `events` | sequence number | CBOR: `encodeEvent` |
+ * | `events` | sequence number | `encodeEvent` |
  * | `terms` | chunk of rows, 24 bits; term | the rows of the chunk that have the term, see `rowSet` |
  * | `terms` | chunk of rows, 24 bits; `#` and a hexadecimal digit | hashes of terms that few share, see `hashBuckets` |
  * | `sessions` | credential id, 32 bits | the DTLS session, see `lmdbSessions` |
@@ -29,7 +29,7 @@ import type { Dialect } from '../lwm2m/registrationRequest.ts';
  * | `profiles` | name | CBOR: its text, and where it came from |
  * | `origins` | association | credential id, 32 bits: whose session can be resumed by it |
  */
-export const storeForm = 2;
+export const storeForm = 3;
 
 /** Neither part can hold the NUL between them: control characters are no part of a name. */
 export function nameKey(name: EndpointName, sector: Sector | undefined): Bytes {
@@ -61,11 +61,11 @@ export function encodeRecord(record: DeviceRecord): Bytes {
   writer.u8(
     (registration === undefined ? 0 : hasRegistration | hasAllocation) | (lastExchange === undefined ? 0 : hasExchange),
   );
-  writer.vector8(utf8(record.name)).vector8(utf8(record.sector ?? ''));
+  writer.text8(record.name).text8(record.sector ?? '');
   if (lastExchange !== undefined) {
     writer.u48(lastExchange.association ?? absent).u48(lastExchange.sequence ?? absent);
     writer.u16(lastExchange.messageId).u8(exchangeAnswers.indexOf(lastExchange.answer));
-    writer.put(fromHex(lastExchange.digest) ?? new Uint8Array(8));
+    writer.put(lastExchange.digest);
   }
   if (registration !== undefined) writeRegistration(writer, registration);
   return writer.finish();
@@ -109,11 +109,25 @@ export interface NameEntry {
   readonly identities: readonly Bytes[];
 }
 
+/** ` form 1 | row 4 | of each of its credentials the identity, behind its length 2 ` */
 export function encodeName({ row, identities }: NameEntry): Bytes {
-  return encoder.encode([row, identities]);
+  const writer = new Writer(16).u8(nameForm).u32(row);
+  for (const identity of identities) writer.vector16(identity);
+  return writer.finish();
 }
 
 export function decodeName(bytes: Bytes): NameEntry {
+  const reader = new Reader(bytes);
+  const form = reader.u8();
+  if (form !== nameForm) return decodeFormerName(bytes);
+  const row = reader.u32() as Row;
+  const identities: Bytes[] = [];
+  while (reader.left > 0) identities.push(reader.vector16());
+  return { row, identities };
+}
+
+/** In stores of form 2 and before it was a CBOR array. */
+function decodeFormerName(bytes: Bytes): NameEntry {
   const [row, identities] = decoder.decode(bytes) as [Row, Bytes[]];
   return { row, identities: identities.map(identity => new Uint8Array(identity)) };
 }
@@ -169,20 +183,41 @@ export function decodeCredential(bytes: Bytes): SealedCredential {
   };
 }
 
-export function encodeEvent(event: FleetEvent): Bytes {
-  const { type, at, row, name, sector, registrationId, details } = event;
-  return encoder.encode([
-    eventTypes.indexOf(type),
-    at,
-    row,
-    name,
-    sector ?? null,
-    registrationId ?? null,
-    details ?? null,
-  ]);
+/** ` form 1 | type 1 | at 6 | row 4 | name | sector | registration id | details as CBOR, if there are any ` */
+export function encodeEvent({ type, at, row, name, sector, registrationId, details }: FleetEvent): Bytes {
+  const writer = new Writer(192).u8(eventForm).u8(eventTypes.indexOf(type)).u48(at).u32(row);
+  writer
+    .text8(name)
+    .text8(sector ?? '')
+    .text8(registrationId ?? '');
+  if (details !== undefined) writer.put(encoder.encode(details));
+  return writer.finish();
 }
 
 export function decodeEvent(sequence: number, bytes: Bytes): StoredEvent {
+  if (bytes[0] !== eventForm) return decodeFormerEvent(sequence, bytes);
+  const reader = new Reader(bytes, 1);
+  const type = reader.u8();
+  const at = reader.u48() as WallTime;
+  const row = reader.u32() as Row;
+  const name = text(reader.vector8()) as EndpointName;
+  const sector = text(reader.vector8()) as Sector;
+  const registrationId = text(reader.vector8()) as RegistrationId;
+  const details = reader.left === 0 ? undefined : (decoder.decode(reader.rest()) as FleetEvent['details']);
+  return {
+    sequence,
+    type: eventTypes[type] ?? ('unknown' as EventType),
+    at,
+    row,
+    name,
+    ...(sector === '' ? {} : { sector }),
+    ...(registrationId === '' ? {} : { registrationId }),
+    ...(details === undefined ? {} : { details }),
+  };
+}
+
+/** In stores of form 2 and before it was a CBOR array. */
+function decodeFormerEvent(sequence: number, bytes: Bytes): StoredEvent {
   const [type, at, row, name, sector, registrationId, details] = decoder.decode(bytes) as [
     number,
     WallTime,
@@ -216,7 +251,7 @@ function writeRegistration(writer: Writer, r: Registration): void {
     .u48(r.expires ?? absent)
     .u48(r.registeredAt)
     .u48(r.lastContact);
-  writer.vector8(utf8(r.address)).vector8(utf8(r.binding));
+  writer.text8(r.address).text8(r.binding);
   // Absent and empty are different things for a text that the device may or may not send.
   writer.vector8(r.sms === undefined ? noBytes : concatBytes(present, utf8(r.sms).subarray(0, 254)));
   writer.vector16(r.allocation).put(r.description);
@@ -265,7 +300,7 @@ function readExchange(reader: Reader): LastExchange {
     sequence,
     messageId: reader.u16(),
     answer: exchangeAnswers[reader.u8()]!,
-    digest: toHex(reader.take(8)),
+    digest: reader.take(8),
   };
 }
 
@@ -278,6 +313,9 @@ function text(bytes: Bytes): string {
 }
 
 const recordForm = 1;
+// No CBOR array begins with these.
+const nameForm = 1;
+const eventForm = 1;
 const hasRegistration = 0x1;
 const hasExchange = 0x2;
 /** Records of earlier versions have none. */

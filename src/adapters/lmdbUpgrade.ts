@@ -6,8 +6,9 @@ import { decodeRecord, storeForm } from './lmdbForms.ts';
 import { TermWrites } from './lmdbTerms.ts';
 
 /**
- * Brings a store of form 1, which had no index, to form 2, which has one. A server of an earlier version must not run on
- * it meanwhile, since it would not keep the index; interrupted, it begins again with the next one that opens the store.
+ * Brings a store of an earlier form to the newest by making its index: form 1 had none, and form 2 had names and events
+ * in CBOR, which are still read. A server of an earlier version must not run on it meanwhile, since it would not keep the
+ * index; interrupted, it begins again with the next one that opens the store.
  * Returns how many records there are.
  */
 export async function buildIndex(environment: Environment, directory: string): Promise<number> {

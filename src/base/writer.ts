@@ -1,12 +1,13 @@
-import type { Bytes } from './bytes.ts';
+import { type Bytes, utf8 } from './bytes.ts';
+import { takeFromSlab, trimToLength } from './slab.ts';
 
-/** Writes big-endian fields one after the other into memory that grows. */
+/** Writes big-endian fields one after the other into memory that grows; what is kept for long is to be copied (`takeFromSlab`). */
 export class Writer {
-  #bytes: Uint8Array;
+  #bytes: Bytes;
   #length = 0;
 
   constructor(capacity = 128) {
-    this.#bytes = new Uint8Array(capacity);
+    this.#bytes = takeFromSlab(capacity);
   }
 
   get length(): number {
@@ -50,20 +51,35 @@ export class Writer {
     return this.u8(bytes.length).put(bytes);
   }
 
+  /** A text in UTF-8 behind its length. */
+  text8(text: string): this {
+    const start = this.#grow(1 + text.length);
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 0x7f) {
+        this.#length = start;
+        return this.vector8(utf8(text));
+      }
+      this.#bytes[start + 1 + i] = code;
+    }
+    this.#bytes[start] = text.length;
+    return this;
+  }
+
   vector16(bytes: Bytes): this {
     return this.u16(bytes.length).put(bytes);
   }
 
   /** What was written so far. The memory goes to the caller: write nothing more afterwards. */
   finish(): Bytes {
-    return this.#bytes.subarray(0, this.#length);
+    return trimToLength(this.#bytes, this.#length);
   }
 
   #grow(by: number): number {
     const at = this.#length;
     const length = at + by;
     if (length > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(length, this.#bytes.length * 2));
+      const larger = takeFromSlab(Math.max(length, this.#bytes.length * 2));
       larger.set(this.#bytes.subarray(0, at));
       this.#bytes = larger;
     }

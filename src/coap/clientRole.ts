@@ -241,7 +241,8 @@ export class ClientRole {
       return token;
     }
     this.#tokens = (this.#tokens + 1) & 0xffff;
-    return new Writer(tokenLength).u48(sequence).u16(this.#tokens).finish();
+    // A copy of its own, for an observation keeps it.
+    return new Writer(tokenLength).u48(sequence).u16(this.#tokens).finish().slice();
   }
 }
 

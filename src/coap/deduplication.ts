@@ -103,7 +103,7 @@ export class Deduplication {
     // An answer that says more than its first one, after an empty ACK, takes its place.
     this.#longAnswers.delete(row);
     answerLength[row] = answer.length;
-    if (answer.length > share) this.#longAnswers.set(row, answer);
+    if (answer.length > share) this.#longAnswers.set(row, answer.slice());
     else slab.set(answer, row * share);
   }
 

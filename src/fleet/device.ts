@@ -54,8 +54,8 @@ export interface LastExchange {
   /** The DTLS record sequence number it arrived in; `undefined` on plain CoAP. */
   readonly sequence: number | undefined;
   readonly messageId: number;
-  /** The first 8 bytes of a digest of the request, as hex: a message ID used again for something else is not a duplicate. */
-  readonly digest: string;
+  /** Eight bytes that tell the request from others: a message ID used again for something else is not a duplicate. */
+  readonly digest: Bytes;
   /** What was answered. */
   readonly answer: 'created' | 'changed' | 'deleted';
 }

@@ -1,4 +1,4 @@
-import type { Bytes } from '../base/bytes.ts';
+import { type Bytes, sameBytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import { type Milliseconds, seconds, type WallTime, wallAfter } from '../base/time.ts';
 import { type Refusal, refusal } from '../lwm2m/refusal.ts';
@@ -32,7 +32,7 @@ export interface Contact {
   readonly sequence: number | undefined;
   readonly messageId: number;
   /** Of the whole request, so that a message ID used again for another one is told apart. */
-  readonly digest: string;
+  readonly digest: Bytes;
 }
 
 export interface FleetRules {
@@ -265,7 +265,7 @@ export function repeatedExchange(record: DeviceRecord | undefined, contact: Cont
   const same =
     last.association === contact.association &&
     last.messageId === contact.messageId &&
-    last.digest === contact.digest &&
+    sameBytes(last.digest, contact.digest) &&
     (contact.association !== undefined || comesFromRecordedAddress(record, contact));
   return same ? { kind: 'repeated', answer: last.answer, record } : undefined;
 }

@@ -1,3 +1,4 @@
+import type { Bytes } from '../base/bytes.ts';
 import type { Request } from '../coap/codec/message.ts';
 
 /**
@@ -5,7 +6,7 @@ import type { Request } from '../coap/codec/message.ts';
  * hours later an update may draw the message ID of the one before and say the same, but not with the same token. No cryptographic
  * hash: only the peer itself could make two of its own requests collide, and would gain an answer that it had before.
  */
-export function requestDigest(request: Request): string {
+export function requestDigest(request: Request): Bytes {
   let a = 0x811c9dc5;
   let b = 0x1000193;
   const mix = (byte: number) => {
@@ -22,5 +23,10 @@ export function requestDigest(request: Request): string {
   }
   mix(0xff);
   for (let i = 0; i < request.payload.length; i++) mix(request.payload[i]!);
-  return (a >>> 0).toString(16).padStart(8, '0') + (b >>> 0).toString(16).padStart(8, '0');
+  const digest = new Uint8Array(8);
+  for (let i = 0; i < 4; i++) {
+    digest[i] = a >>> (8 * i);
+    digest[4 + i] = b >>> (8 * i);
+  }
+  return digest;
 }

@@ -2,7 +2,7 @@ import { openDataDirectory } from '../../src/adapters/dataDirectory.ts';
 import { Administration } from '../../src/adapters/lmdbAdmin.ts';
 import { LmdbStore } from '../../src/adapters/lmdbStore.ts';
 import { BlockPermutation } from '../../src/adapters/registrationIds.ts';
-import { noBytes, utf8 } from '../../src/base/bytes.ts';
+import { fromHex, noBytes, utf8 } from '../../src/base/bytes.ts';
 import type { Peer } from '../../src/base/peer.ts';
 import type { WallTime } from '../../src/base/time.ts';
 import { pskSuites } from '../../src/dtls/codec/cipherSuite.ts';
@@ -79,7 +79,7 @@ function registered(
       association: undefined,
       sequence: undefined,
       messageId,
-      digest: '0000000000000000',
+      digest: fromHex('0000000000000000')!,
     },
     {
       dialect: 'cbor',

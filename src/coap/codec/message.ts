@@ -1,4 +1,5 @@
 import { type Bytes, noBytes } from '../../base/bytes.ts';
+import { takeFromSlab } from '../../base/slab.ts';
 import { isRequestCode, isResponseCode } from './code.ts';
 import { Options, type RawOption } from './option.ts';
 
@@ -145,7 +146,7 @@ export function decodeMessage(datagram: Bytes): Message | MessageFault {
 
 export function encodeMessage(message: Message): Bytes {
   if (message.kind === 'empty') {
-    const bytes = new Uint8Array(headerLength);
+    const bytes = takeFromSlab(headerLength);
     writeHeader(bytes, typeNumber[message.type], 0, 0, message.messageId);
     return bytes;
   }
@@ -157,7 +158,7 @@ export function encodeMessage(message: Message): Bytes {
     number = option.number;
   }
 
-  const bytes = new Uint8Array(length);
+  const bytes = takeFromSlab(length);
   writeHeader(bytes, typeNumber[message.type], token.length, message.code, message.messageId);
   bytes.set(token, headerLength);
   let at = headerLength + token.length;

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { fromHex } from '../../../src/base/bytes.ts';
 import type { Peer } from '../../../src/base/peer.ts';
 import type { WallTime } from '../../../src/base/time.ts';
 import type { Principal } from '../../../src/fleet/credential.ts';
@@ -59,7 +60,13 @@ t.test('a registration makes a record with everything it said, one event, and no
       registeredAt: start,
       lastContact: start,
     },
-    lastExchange: { association: 3, sequence: 10, messageId: 100, digest: '0011223344556677', answer: 'created' },
+    lastExchange: {
+      association: 3,
+      sequence: 10,
+      messageId: 100,
+      digest: fromHex('0011223344556677')!,
+      answer: 'created',
+    },
   });
   t.match(commit, {
     devices: [{ expected: 0, record }],
@@ -163,7 +170,7 @@ t.test('without the stored exchange a request that comes again after a crash wou
   t.match(repeatedExchange(first, contact()), { kind: 'repeated' });
   for (const [what, other] of [
     ['another message ID', { messageId: 101 }],
-    ['the message ID used again for something else', { digest: '8899aabbccddeeff' }],
+    ['the message ID used again for something else', { digest: fromHex('8899aabbccddeeff')! }],
     ['another association', { association: 4 as Peer }],
   ] as const) {
     t.equal(repeatedExchange(first, contact(other)), undefined, what);
@@ -211,7 +218,7 @@ function contact(parts: Partial<Contact> = {}): Contact {
     association: 3 as Peer,
     sequence: 10,
     messageId: 100,
-    digest: '0011223344556677',
+    digest: fromHex('0011223344556677')!,
     ...parts,
   };
 }
