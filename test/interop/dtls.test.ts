@@ -1,11 +1,10 @@
-import { createSocket } from 'node:dgram';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { allCipherSuites, type CipherSuite, pskSuites } from '../../src/dtls/codec/cipherSuite.ts';
 import { missing, Program } from '../support/dtlsPeers.ts';
-import { askOverUdp, testIdentity, testKeyHex, UdpServer } from '../support/dtlsUdp.ts';
+import { askOverUdp, freePort, testIdentity, testKeyHex, UdpServer } from '../support/dtlsUdp.ts';
 
 const noOpenssl = missing('openssl');
 const noGnutls = missing('gnutls-cli');
@@ -258,15 +257,5 @@ function run(command: string, args: string): Program {
   return new Program(
     command,
     args.split(' ').filter(arg => arg !== ''),
-  );
-}
-
-function freePort(): Promise<number> {
-  const socket = createSocket('udp4');
-  return new Promise(resolve =>
-    socket.bind(0, '127.0.0.1', () => {
-      const { port } = socket.address();
-      socket.close(() => resolve(port));
-    }),
   );
 }

@@ -9,6 +9,7 @@ import { DtlsClient } from '../../src/dtls/client.ts';
 import type { CipherSuite } from '../../src/dtls/codec/cipherSuite.ts';
 import { DtlsEndpoint, type DtlsOut, type Session } from '../../src/dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../../src/dtls/fault.ts';
+import type { KeyLog } from '../../src/dtls/keyLog.ts';
 import type { ResumableSession } from '../../src/dtls/resumption.ts';
 
 /** A DTLS server on a real UDP socket of this machine: it answers each message with the same in upper case. */
@@ -44,6 +45,7 @@ export class UdpServer {
         find: sessionId => this.#resumable.get(toHex(sessionId)),
       },
       ...(options.suites && { suites: options.suites }),
+      keyLog: options.keyLog,
       limits: { maxAssociations: 64 },
     });
     socket.on('message', (buffer, from) => {
@@ -126,6 +128,7 @@ export class UdpServer {
 export interface UdpServerOptions {
   readonly suites?: readonly CipherSuite[];
   readonly random?: RandomSource;
+  readonly keyLog?: KeyLog;
 }
 
 /** Connects our client to a DTLS server of somebody else's; says `text`, and resolves with what comes back. */
@@ -170,6 +173,17 @@ export function askOverUdp(port: number, suites: readonly CipherSuite[], text: s
     dtls.connect(now(), out);
     arm();
   });
+}
+
+/** One that nobody listens on at the moment. */
+export function freePort(): Promise<number> {
+  const socket = createSocket('udp4');
+  return new Promise(resolve =>
+    socket.bind(0, '127.0.0.1', () => {
+      const { port } = socket.address();
+      socket.close(() => resolve(port));
+    }),
+  );
 }
 
 function now(): Now {
