@@ -1,3 +1,4 @@
+import { utf8 } from '../base/bytes.ts';
 import type { WallTime } from '../base/time.ts';
 import { decodeAllocation } from '../fleet/allocation.ts';
 import {
@@ -5,18 +6,23 @@ import {
   type CommandId,
   type CommandOptions,
   cancelled,
+  highestPriority,
   isOver,
+  maxAttempts,
   newCommand,
   type Operation,
 } from '../fleet/command.ts';
+import { type Desired, desire, maxDesired, maxDesiredBytes } from '../fleet/desired.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { EventType, FleetEvent } from '../fleet/event.ts';
 import type { Row } from '../fleet/names.ts';
 import { maxObservations, type Observation, type Wish, wanted } from '../fleet/observation.ts';
 import type { Commit } from '../fleet/store.ts';
+import type { ValuePath } from '../lwm2m/path.ts';
+import { type Entry, isBytes } from '../lwm2m/value.ts';
 import { type Environment, lastSequence } from './lmdbEnvironment.ts';
 import { decodeRecord, encodeEvent } from './lmdbForms.ts';
-import { mayModel, readCommands, readObservations, writeModel } from './lmdbModel.ts';
+import { mayModel, readCommands, readDesired, readObservations, writeModel } from './lmdbModel.ts';
 import { OperatorError } from './operatorError.ts';
 
 /**
@@ -24,7 +30,7 @@ import { OperatorError } from './operatorError.ts';
  * Without a server it waits in the store for one.
  */
 
-/** Throws `OperatorError` if the device is not registered or its queue is full. */
+/** Throws `OperatorError` if the device is not registered, its queue is full, or an option is out of its bounds. */
 export async function queueCommand(
   environment: Environment,
   wall: WallTime,
@@ -32,6 +38,9 @@ export async function queueCommand(
   operation: Operation,
   options: CommandOptions,
 ): Promise<Command> {
+  const { priority = 0, attempts = 1 } = options;
+  if (!isWithin(priority, 0, highestPriority)) throw new OperatorError(`a priority is from 0 to ${highestPriority}`);
+  if (!isWithin(attempts, 1, maxAttempts)) throw new OperatorError(`attempts are from 1 to ${maxAttempts}`);
   const queued = await change(environment, row, record => {
     const waiting = readCommands(environment, row).filter(command => !isOver(command));
     const { limit } = decodeAllocation(record.registration!.allocation).queue;
@@ -105,6 +114,59 @@ export async function endObservation(
   });
 }
 
+/**
+ * What a device is to have from now on, all of it or nothing, also while it is not registered. A value that is set again
+ * is delivered again.
+ */
+export async function setDesired(
+  environment: Environment,
+  wall: WallTime,
+  row: Row,
+  entries: readonly Pick<Entry, 'path' | 'value'>[],
+): Promise<Desired[]> {
+  const set = await changeRecord(environment, row, record => {
+    const present = new Map(readDesired(environment, row).map(one => [one.path, one]));
+    const added = new Set(entries.map(({ path }) => path).filter(path => !present.has(path)));
+    if (present.size + added.size > maxDesired) {
+      throw new OperatorError(`${record.name} may have ${maxDesired} desired values, and has ${present.size} already`);
+    }
+    const result = entries.map(({ path, value }) => {
+      if (sizeOf(value) > maxDesiredBytes) {
+        throw new OperatorError(`a desired value has up to ${maxDesiredBytes} bytes, that of ${path} has more`);
+      }
+      return desire(path, value, present.get(path), wall);
+    });
+    const desired = result.map(one => ({ row, path: one.path, expected: one.version - 1, desired: one }));
+    const events = result.map(({ path }) => eventOf('desired', wall, record, { path, state: 'set' }));
+    return { result, commit: { devices: [], desired, events } };
+  });
+  return set ?? [];
+}
+
+/** All of it, or what is named; the device keeps what it has. Returns what was unset. */
+export async function unsetDesired(
+  environment: Environment,
+  wall: WallTime,
+  row: Row,
+  paths: readonly ValuePath[] | undefined,
+): Promise<Desired[]> {
+  const unset = await changeRecord(environment, row, record => {
+    const result = readDesired(environment, row).filter(({ path }) => paths?.includes(path) ?? true);
+    const desired = result.map(({ path, version }) => ({ row, path, expected: version, desired: undefined }));
+    const events = result.map(({ path }) => eventOf('desired', wall, record, { path, state: 'unset' }));
+    return { result, commit: { devices: [], desired, events } };
+  });
+  return unset ?? [];
+}
+
+function isWithin(number: number, least: number, most: number): boolean {
+  return Number.isInteger(number) && number >= least && number <= most;
+}
+
+function sizeOf(value: Entry['value']): number {
+  return typeof value === 'string' ? utf8(value).length : isBytes(value) ? value.length : 0;
+}
+
 function observationCommit(
   record: DeviceRecord,
   wall: WallTime,
@@ -118,8 +180,20 @@ function observationCommit(
   return { devices: [], observations: [{ row, generation, id, expected: before?.version ?? 0, observation }], events };
 }
 
+/** For what goes with a registration. */
+function change<Result>(
+  environment: Environment,
+  row: Row,
+  decide: (record: DeviceRecord) => { result: Result; commit: Commit } | undefined,
+): Promise<Result | undefined> {
+  return changeRecord(environment, row, record => {
+    if (record.registration === undefined) throw new OperatorError(`${record.name} is not registered`);
+    return decide(record);
+  });
+}
+
 /** Decides inside the transaction, so that nobody can be faster; `undefined` changes nothing. */
-async function change<Result>(
+async function changeRecord<Result>(
   environment: Environment,
   row: Row,
   decide: (record: DeviceRecord) => { result: Result; commit: Commit } | undefined,
@@ -129,10 +203,8 @@ async function change<Result>(
     // What is thrown inside a transaction does not undo it: it is carried out of it instead.
     try {
       const bytes = environment.devices.get(row);
-      const record = bytes === undefined ? undefined : decodeRecord(row, bytes);
-      if (record?.registration === undefined)
-        throw new OperatorError(`${record?.name ?? 'the device'} is not registered`);
-      const decided = decide(record);
+      if (bytes === undefined) throw new OperatorError('the device is not registered');
+      const decided = decide(decodeRecord(row, bytes));
       if (decided === undefined || !mayModel(environment, decided.commit)) return undefined;
       let sequence = lastSequence(environment);
       writeModel(environment, decided.commit);

@@ -23,6 +23,7 @@ export interface Environment {
   readonly observations: Database<Bytes, Bytes>;
   readonly commands: Database<Bytes, Bytes>;
   readonly values: Database<Bytes, Bytes>;
+  readonly desired: Database<Bytes, Bytes>;
   readonly profiles: Database<Bytes, string>;
   readonly terms: Database<Bytes, Bytes>;
   readonly origins: Database<Bytes, number>;
@@ -81,6 +82,7 @@ export async function openEnvironment(directory: string, create: boolean): Promi
     observations: root.openDB('observations', { encoding: 'binary', keyEncoding: 'binary' }),
     commands: root.openDB('commands', { encoding: 'binary', keyEncoding: 'binary' }),
     values: root.openDB('values', { encoding: 'binary', keyEncoding: 'binary' }),
+    desired: root.openDB('desired', { encoding: 'binary', keyEncoding: 'binary' }),
     profiles: root.openDB('profiles', { encoding: 'binary' }),
     terms: root.openDB('terms', { encoding: 'binary', keyEncoding: 'binary' }),
     origins: root.openDB('origins', { encoding: 'binary' }),

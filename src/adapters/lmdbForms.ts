@@ -26,6 +26,7 @@ import type { Dialect } from '../lwm2m/registrationRequest.ts';
  * | `observations` | row, 32 bits; number, 48 bits | CBOR, see `lmdbModelForms` |
  * | `commands` | row, 32 bits; id, 48 bits | CBOR, see `lmdbModelForms` |
  * | `values` | row, 32 bits; path | CBOR, see `lmdbModelForms` |
+ * | `desired` | row, 32 bits; path | CBOR, see `lmdbModelForms` |
  * | `profiles` | name | CBOR: its text, and where it came from |
  * | `origins` | association | credential id, 32 bits: whose session can be resumed by it |
  */
@@ -237,6 +238,23 @@ function decodeFormerEvent(sequence: number, bytes: Bytes): StoredEvent {
     ...(registrationId === null ? {} : { registrationId }),
     ...(details === null ? {} : { details }),
   };
+}
+
+/** Only whose an event is: a look at three numbers, where `decodeEvent` costs ten times that. */
+export function rowOfEvent(bytes: Bytes): Row {
+  let at = 1;
+  for (let before = 0; before < 2; before++) at += 1 + argumentLength(bytes[at]!);
+  const length = argumentLength(bytes[at]!);
+  if (length === 0) return (bytes[at]! & 0x1f) as Row;
+  let row = 0;
+  for (let i = 1; i <= length; i++) row = row * 256 + bytes[at + i]!;
+  return row as Row;
+}
+
+/** Of a CBOR number (RFC 8949 §3): how many bytes follow its first. */
+function argumentLength(initial: number): number {
+  const additional = initial & 0x1f;
+  return additional < 24 ? 0 : 2 ** (additional - 24);
 }
 
 function writeRegistration(writer: Writer, r: Registration): void {

@@ -2,6 +2,7 @@ import type { Database } from 'lmdb';
 import { type Bytes, concatBytes, textOf, utf8 } from '../base/bytes.ts';
 import { Writer } from '../base/writer.ts';
 import type { Command, CommandId } from '../fleet/command.ts';
+import type { Desired } from '../fleet/desired.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { Row } from '../fleet/names.ts';
 import type { Observation } from '../fleet/observation.ts';
@@ -12,16 +13,19 @@ import type { Environment } from './lmdbEnvironment.ts';
 import { encodeRecord, generationOf } from './lmdbForms.ts';
 import {
   decodeCommand,
+  decodeDesired,
   decodeObservation,
   decodeValue,
   encodeCommand,
+  encodeDesired,
   encodeObservation,
   encodeValue,
 } from './lmdbModelForms.ts';
 
 /**
  * What is kept for a registration beside its record, each kind in a sub-database of its own, under keys that begin with
- * the row: so that everything of a device is one range, which goes with the registration.
+ * the row: so that everything of a device is one range, which goes with the registration. Desired values stay: they belong
+ * to the name.
  */
 
 /** Inside a transaction: writes a record, and if it has no registration forgets what was kept for one. */
@@ -39,7 +43,7 @@ export function forgetRow(database: Database<Bytes, Bytes>, row: Row): void {
 
 /** Inside a transaction: whether what the changes rest on is still so. */
 export function mayModel(environment: Environment, commit: Commit): boolean {
-  const { observations = [], commands = [], values = [] } = commit;
+  const { observations = [], commands = [], values = [], desired = [] } = commit;
   for (const change of [...observations, ...commands, ...values]) {
     if (!isCurrent(environment, commit, change)) return false;
   }
@@ -50,6 +54,10 @@ export function mayModel(environment: Environment, commit: Commit): boolean {
   for (const { row, id, expected } of commands) {
     const present = environment.commands.get(numberKey(row, id));
     if ((present === undefined ? 0 : decodeCommand(id, present).version) !== expected) return false;
+  }
+  for (const { row, path, expected } of desired) {
+    const present = environment.desired.get(pathKey(row, path));
+    if ((present === undefined ? 0 : decodeDesired(path, present).version) !== expected) return false;
   }
   return true;
 }
@@ -64,6 +72,9 @@ export function writeModel(environment: Environment, commit: Commit): void {
   }
   for (const { row, value } of commit.values ?? []) {
     put(environment.values, pathKey(row, value.path), encodeValue(value));
+  }
+  for (const { row, path, desired } of commit.desired ?? []) {
+    put(environment.desired, pathKey(row, path), desired && encodeDesired(desired));
   }
 }
 
@@ -89,6 +100,10 @@ export function readValue({ values }: Environment, row: Row, path: ValuePath): L
 export function readValues({ values }: Environment, row: Row, below: Path): LastValue[] {
   const all = read(values, row, (key, value) => decodeValue(pathOfKey(key), value));
   return below === '/' ? all : all.filter(({ path }) => path === below || path.startsWith(`${below}/`));
+}
+
+export function readDesired({ desired }: Environment, row: Row): Desired[] {
+  return read(desired, row, (key, value) => decodeDesired(pathOfKey(key), value));
 }
 
 export function countValues({ values }: Environment, row: Row): number {

@@ -1,6 +1,7 @@
 import { Decoder, Encoder } from 'cbor-x';
 import type { Bytes } from '../base/bytes.ts';
 import type { Command, CommandId, Operation } from '../fleet/command.ts';
+import type { Desired } from '../fleet/desired.ts';
 import type { Observation } from '../fleet/observation.ts';
 import type { LastValue } from '../fleet/value.ts';
 import type { ValuePath } from '../lwm2m/path.ts';
@@ -100,6 +101,25 @@ export function decodeValue(path: ValuePath, bytes: Bytes): LastValue {
   };
 }
 
+export function encodeDesired({ version, value, setAt, state, since, reason, tries, again }: Desired): Bytes {
+  return encoder.encode([version, value, setAt, desiredStates.indexOf(state), since, reason ?? null, tries, again]);
+}
+
+export function decodeDesired(path: ValuePath, bytes: Bytes): Desired {
+  const [version, value, setAt, state, since, reason, tries, again] = decoder.decode(bytes) as StoredDesired;
+  return {
+    path,
+    version,
+    value: value instanceof Uint8Array ? new Uint8Array(value) : value,
+    setAt,
+    state: desiredStates[state]!,
+    since,
+    reason: reason ?? undefined,
+    tries,
+    again,
+  };
+}
+
 function decodeOperation([kind, paths, query, contentFormat, accept, payload]: StoredCommand[1]): Operation {
   return {
     kind: kinds[kind]!,
@@ -156,7 +176,19 @@ type StoredValue = [
   sequence: number | null,
 ];
 
+type StoredDesired = [
+  version: number,
+  value: Desired['value'],
+  setAt: Desired['setAt'],
+  state: number,
+  since: Desired['since'],
+  reason: string | null,
+  tries: number,
+  again: number,
+];
+
 // Stored by position: append, never reorder.
+const desiredStates = ['pending', 'delivered', 'refused'] as const;
 const sources = ['profile', 'device', 'operator'] as const;
 const states = ['wanted', 'active', 'refused', 'ending'] as const;
 const kinds = [

@@ -3,6 +3,7 @@ import type { Peer } from '../base/peer.ts';
 import type { WallTime } from '../base/time.ts';
 import type { Command } from '../fleet/command.ts';
 import { type Credential, noRow } from '../fleet/credential.ts';
+import type { Desired } from '../fleet/desired.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { StoredEvent } from '../fleet/event.ts';
 import type { CredentialId, EndpointName, Row, Sector } from '../fleet/names.ts';
@@ -25,6 +26,7 @@ import {
   encodeName,
   type NameEntry,
   nameKey,
+  rowOfEvent,
   versionOf,
 } from './lmdbForms.ts';
 import {
@@ -32,6 +34,7 @@ import {
   mayModel,
   putRecord,
   readCommands,
+  readDesired,
   readObservation,
   readObservations,
   readValue,
@@ -164,6 +167,7 @@ export class LmdbStore implements Store {
   *rowsWithWork(): Iterable<Row> {
     yield* rowsOf(this.#environment.observations);
     yield* rowsOf(this.#environment.commands);
+    yield* rowsOf(this.#environment.desired);
   }
 
   /** Calls `run` at once, or as soon as the group under way has settled: then our own events are told from others. */
@@ -406,6 +410,10 @@ class LmdbView implements View {
     return readCommands(this.#environment, row);
   }
 
+  desired(row: Row): Desired[] {
+    return readDesired(this.#environment, row);
+  }
+
   value(row: Row, path: ValuePath): LastValue | undefined {
     return readValue(this.#environment, row, path);
   }
@@ -447,6 +455,23 @@ export function readEvents({ events }: Environment, from: number, limit: number)
   const page: StoredEvent[] = [];
   for (const { key, value } of events.getRange({ start: from, limit })) page.push(decodeEvent(key, value));
   return page;
+}
+
+/** The newest `limit` events of a device that `wanted` accepts, oldest first: found from the end of the log backwards. */
+export function readEventsOf(
+  { events }: Environment,
+  row: Row,
+  limit: number,
+  wanted: (event: StoredEvent) => boolean,
+): StoredEvent[] {
+  const found: StoredEvent[] = [];
+  for (const { key, value } of events.getRange({ reverse: true })) {
+    if (found.length === limit) break;
+    if (rowOfEvent(value) !== row) continue;
+    const event = decodeEvent(key, value);
+    if (wanted(event)) found.push(event);
+  }
+  return found.reverse();
 }
 
 /** Inside a transaction: the first of `count` rows that nobody else gets. */

@@ -9,7 +9,7 @@ import type { Keyring } from './keyring.ts';
 import { type Environment, readMeta } from './lmdbEnvironment.ts';
 import { decodeCredential, decodeEvent, decodeName, decodeRecord, nameKey } from './lmdbForms.ts';
 import { numberOf, rowOf } from './lmdbModel.ts';
-import { decodeCommand, decodeObservation, decodeValue } from './lmdbModelForms.ts';
+import { decodeCommand, decodeDesired, decodeObservation, decodeValue } from './lmdbModelForms.ts';
 import { decodeProfile } from './lmdbProfiles.ts';
 import { isSoundSession } from './lmdbSessions.ts';
 import { parseProfile } from './profiles.ts';
@@ -198,6 +198,12 @@ function checkModel(environment: Environment, complaints: Complaints): void {
       row = rowOf(key);
       if (recordOf(environment, row)?.registration === undefined) complaints.add(kind, `row ${row} is not registered`);
     }
+  }
+  // What is desired outlives registrations, but not the name.
+  for (const { key, value } of environment.desired.getRange()) {
+    const row = rowOf(key);
+    complaints.hear('desired', `one of row ${row}`, () => decodeDesired('/0/0/0' as ValuePath, value));
+    if (recordOf(environment, row) === undefined) complaints.add('desired', `row ${row} is no device`);
   }
 }
 

@@ -21,7 +21,7 @@ import {
   storeForm,
 } from './lmdbForms.ts';
 import { forgetRow, numberOf, rowsOf } from './lmdbModel.ts';
-import { decodeCommand, decodeObservation, decodeValue } from './lmdbModelForms.ts';
+import { decodeCommand, decodeDesired, decodeObservation, decodeValue } from './lmdbModelForms.ts';
 import { fillIndex } from './lmdbUpgrade.ts';
 import { makeDirectory } from './makeDirectory.ts';
 import { OperatorError } from './operatorError.ts';
@@ -137,6 +137,7 @@ const savedDatabases: Readonly<Record<string, (entry: Entry) => unknown>> = {
   observations: ({ key, value }) => decodeObservation(numberOf(key), value),
   commands: ({ key, value }) => decodeCommand(numberOf(key) as CommandId, value),
   values: ({ value }) => decodeValue('/0/0/0' as ValuePath, value),
+  desired: ({ value }) => decodeDesired('/0/0/0' as ValuePath, value),
   events: ({ value }) => decodeEvent(0, value),
   handshakes: () => undefined,
 };
@@ -212,9 +213,9 @@ interface NameDraft {
   readonly identities: Bytes[];
 }
 
-/** What was kept for registrations that are lost. */
+/** What was kept for registrations that are lost; and for names that are, whose rows somebody else will have. */
 async function forgetOrphans(environment: Environment): Promise<void> {
-  const { devices, observations, commands, values } = environment;
+  const { devices, observations, commands, values, desired } = environment;
   await transact(environment, () => {
     for (const database of [observations, commands, values]) {
       for (const row of Array.from(rowsOf(database))) {
@@ -223,6 +224,7 @@ async function forgetOrphans(environment: Environment): Promise<void> {
         forgetRow(database, row);
       }
     }
+    for (const row of Array.from(rowsOf(desired))) if (devices.get(row) === undefined) forgetRow(desired, row);
   });
 }
 

@@ -163,5 +163,7 @@ function to(command: Command, state: CommandState, since: WallTime, reason?: str
 
 /** A day: a sleepy device speaks less often than an operator would like. */
 const defaultPatience: Milliseconds = 86_400_000;
+export const highestPriority = 9;
+export const maxAttempts = 100;
 /** How many commands that are over are kept for each device, the newest. */
 export const keptCommands = 32;

@@ -33,6 +33,7 @@ export const eventTypes = [
   'observation',
   'value',
   'restored',
+  'desired',
 ] as const;
 
 export type EventType = (typeof eventTypes)[number];

@@ -3,6 +3,7 @@ import type { Peer } from '../base/peer.ts';
 import type { Path, ValuePath } from '../lwm2m/path.ts';
 import type { Command, CommandChange } from './command.ts';
 import type { Credential } from './credential.ts';
+import type { Desired, DesiredChange } from './desired.ts';
 import type { DeviceRecord } from './device.ts';
 import type { FleetEvent, StoredEvent } from './event.ts';
 import type { CredentialId, EndpointName, Row, Sector } from './names.ts';
@@ -38,7 +39,7 @@ export interface Store {
   sessionHeads(): Iterable<SessionHead>;
   /** The session of a credential, if it has one that did not end and whose secret can be opened. */
   session(credential: CredentialId): SessionRow | undefined;
-  /** The rows that have observations or commands, some twice; for the start. */
+  /** The rows that have observations, commands or desired values, some several times; for the start. */
   rowsWithWork(): Iterable<Row>;
   /** Up to `limit` events from sequence `from` on. */
   events(from: number, limit: number): StoredEvent[];
@@ -57,6 +58,8 @@ export interface View {
   observation(row: Row, id: number): Observation | undefined;
   /** The commands of a device that are not over, and the newest of those that are, in the order of their ids. */
   commands(row: Row): Command[];
+  /** What a device is to have, in the order of the paths' texts; also while it is not registered. */
+  desired(row: Row): Desired[];
   value(row: Row, path: ValuePath): LastValue | undefined;
   /** The last values at and below a path, in the order of the paths' texts. */
   values(row: Row, below: Path): LastValue[];
@@ -74,6 +77,7 @@ export interface Commit {
   readonly observations?: readonly ObservationChange[];
   readonly commands?: readonly CommandChange[];
   readonly values?: readonly ValueChange[];
+  readonly desired?: readonly DesiredChange[];
 }
 
 /** Which devices are meant. */
@@ -107,7 +111,7 @@ export function findByScan(store: Pick<Store, 'devices'>, selection: Selection, 
 /**
  * `record.version` must be `expected + 1`. A record of a new name (`expected` 0, and the name unknown to the view) also
  * claims the name for its row; if somebody else claimed it first, the commit is a conflict. A record without a
- * registration takes everything with it that was kept for the registration.
+ * registration takes everything with it that was kept for the registration; desired values belong to the name, and stay.
  */
 export interface DeviceChange {
   /** The version the decision was made on; `0` if the row was empty. */

@@ -326,6 +326,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
       this.#answer(work, outcome.reply, outcome.refusal);
       const { peer } = work.exchange;
       this.#parts.service.devices.changed(outcome.commit, peer, isPlainPeer(peer), this.#downlink);
+      this.#parts.service.devices.reported(outcome.commit, this.#downlink);
     } else {
       this.#decideAgain(work, result);
     }
@@ -440,6 +441,7 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
             report.committed(commit);
           }
           settled(result);
+          if (result === 'durable') service.devices.reported(commit, this.#downlink);
           this.#end();
         }),
       ask: (peer, draft, asker) => this.ask(peer, draft, asker),
@@ -570,7 +572,13 @@ function principalOf({ row, credential }: { row: number; credential: number }): 
 }
 
 /** What other processes want of a device, or want no more. */
-const wishes: ReadonlySet<EventType> = new Set<EventType>(['command', 'observation', 'allocated', 'forgotten']);
+const wishes: ReadonlySet<EventType> = new Set<EventType>([
+  'command',
+  'observation',
+  'desired',
+  'allocated',
+  'forgotten',
+]);
 const wantsEcho: ReadonlySet<string> = new Set<RefusalReason>(['address-not-proved', 'out-of-order']);
 const anonymous: Principal = { kind: 'anonymous' };
 const unlimited = Number.POSITIVE_INFINITY;

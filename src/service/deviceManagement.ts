@@ -71,6 +71,13 @@ export class DeviceManagement {
     return sendValues(request, context, contact, row, this.#dossiers, this.#rules);
   }
 
+  /** A commit is durable: of what devices reported in it, something may be other than it is to be. */
+  reported({ values = [] }: Commit, out: DownlinkOut): void {
+    const rows = new Set<Row>();
+    for (const { row, value } of values) if (value.source !== 'write') rows.add(row);
+    for (const row of rows) this.#downlink.reported(row, out);
+  }
+
   /** Somebody else changed in the store what is wanted of a device. */
   look(row: Row, out: DownlinkOut): void {
     this.#downlink.look(row, out);

@@ -5,12 +5,14 @@ import type { Response } from '../coap/codec/message.ts';
 import { ContentFormat } from '../coap/codec/option.ts';
 import type { RequestFault } from '../coap/exchange.ts';
 import { answered, type Command, expired, nextCommand, overdue, sent, unanswered, unsent } from '../fleet/command.ts';
+import { type Desired, isDue } from '../fleet/desired.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { Row } from '../fleet/names.ts';
 import type { Observation } from '../fleet/observation.ts';
 import type { FleetRules, Registered } from '../fleet/registration.ts';
-import type { Commit } from '../fleet/store.ts';
+import type { Commit, View } from '../fleet/store.ts';
 import { CommandRecords, type Told } from './commandRecords.ts';
+import { askToSet } from './desiring.ts';
 import type { Dossiers } from './dossier.ts';
 import type { DownlinkOut } from './downlinkOut.ts';
 import { instantOf, isAwake, type Line, Lines } from './lines.ts';
@@ -18,8 +20,8 @@ import { askToEnd, askToObserve, observationIdOf } from './observing.ts';
 import { draftOf } from './operations.ts';
 
 /**
- * What the server wants of its devices: their commands, oldest first, and the observations that are still to be made,
- * whenever their lines let it speak. Whatever is wanted stands in the store, and so does that it was sent, before the
+ * What the server wants of its devices: their commands, oldest first, the values that they are to have, and the
+ * observations that are still to be made, whenever their lines let it speak. Whatever is wanted stands in the store, and so does that it was sent, before the
  * datagram leaves: after a crash nothing is forgotten, and nothing that must not be done twice is sent again.
  */
 export class Downlink {
@@ -31,6 +33,8 @@ export class Downlink {
   readonly #commands: CommandRecords;
   /** On which association a device's observations were made, so that another one is noticed. */
   readonly #observedOn = new Map<Row, Peer>();
+  /** The devices that are to have values, registered or not: so that all the others cost nothing. */
+  readonly #desired = new Set<Row>();
 
   /** `watch` hears of each observation that was made. */
   constructor(rules: FleetRules, dossiers: Dossiers, watch: Watch, delay: Milliseconds = defaultDelay) {
@@ -53,7 +57,8 @@ export class Downlink {
     if (registration === undefined) return this.#forget(row, out);
     const line = this.#lines.get(row);
     const elsewhere = peer !== undefined && (this.#observedOn.get(row) ?? peer) !== peer;
-    if (line === undefined && !elsewhere && (commit.observations ?? []).length === 0) return;
+    const isWanted = elsewhere || (commit.observations ?? []).length > 0 || this.#desired.has(row);
+    if (line === undefined && !isWanted) return;
     const greeted = line ?? this.#lines.open({ ...record, registration }, out);
     greeted.peer = peer ?? greeted.peer;
     greeted.notBefore = after(out.now.instant, this.#delay);
@@ -72,6 +77,20 @@ export class Downlink {
 
   /** Something is wanted of a device, or not any more: somebody else wrote it into the store. */
   look(row: Row, out: DownlinkOut): void {
+    if (out.view().desired(row).length > 0) this.#desired.add(row);
+    this.#look(row, out);
+  }
+
+  /** What a device has just reported is stored: it may have other values than it is to have. */
+  reported(row: Row, out: DownlinkOut): void {
+    const record = this.#desired.has(row) ? out.view().device(row) : undefined;
+    if (record?.registration === undefined) return;
+    const line = this.#lines.get(row) ?? this.#lines.open({ ...record, registration: record.registration }, out);
+    this.#lines.awake(line, out);
+    this.#step(line, out);
+  }
+
+  #look(row: Row, out: DownlinkOut): void {
     const record = out.view().device(row);
     if (record?.registration === undefined) return this.#forget(row, out);
     const line = this.#lines.get(row) ?? this.#lines.open({ ...record, registration: record.registration }, out);
@@ -82,7 +101,8 @@ export class Downlink {
   restore(row: Row, out: DownlinkOut): void {
     const view = out.view();
     const record = view.device(row);
-    if (record?.registration === undefined) return;
+    if (view.desired(row).length > 0) this.#desired.add(row);
+    if (record?.registration === undefined || this.#lines.get(row) !== undefined) return;
     for (const { state, peer, token, id } of view.observations(row)) {
       if ((state !== 'active' && state !== 'ending') || peer === undefined || token === undefined) continue;
       this.#observedOn.set(row, peer);
@@ -133,12 +153,14 @@ export class Downlink {
     const peer = line.peer ?? out.reach(registered);
     const command = nextCommand(commands, out.now.wall);
     const observation = view.observations(line.row).find(one => toBeMade(one, peer ?? line.peer));
-    if (command === undefined && observation === undefined) return this.#lines.close(line);
+    const desired = command === undefined ? this.#nextDesired(registered, view) : undefined;
+    if (command === undefined && desired === undefined && observation === undefined) return this.#lines.close(line);
     line.deadline = command === undefined ? undefined : earliest(commands, out.now);
     this.#lines.arm(line, out);
     if (peer === undefined || !isAwake(line, out.now) || out.now.instant < line.notBefore) return;
     line.peer = peer;
     if (command !== undefined) this.#send(line, registered, command, peer, out);
+    else if (desired !== undefined) this.#set(line, registered, desired, peer, out);
     else this.#observe(line, registered, observation!, peer, out);
   }
 
@@ -148,7 +170,7 @@ export class Downlink {
     out.commit(this.#commands.changed(record, [command]), result => {
       line.busy = false;
       if (result === 'failed') return this.#lines.putOff(line, diskDelay, out);
-      if (result === 'conflict') return this.look(line.row, out);
+      if (result === 'conflict') return this.#look(line.row, out);
       const { root } = this.#dossiers.of(record);
       line.busy = true;
       const handle = out.ask(peer, draftOf(command.operation, root), {
@@ -179,6 +201,30 @@ export class Downlink {
     this.#write(line, record, [unanswered(command, fault, out.now.wall)], out);
   }
 
+  #nextDesired({ row, registration }: Registered, view: View): Desired | undefined {
+    if (!this.#desired.has(row)) return undefined;
+    const all = view.desired(row);
+    if (all.length === 0) this.#desired.delete(row);
+    return all.find(one => isDue(one, view.value(row, one.path), registration));
+  }
+
+  #set(line: Line, record: Registered, desired: Desired, peer: Peer, out: DownlinkOut): void {
+    line.busy = true;
+    askToSet({ record, desired, peer, dossier: this.#dossiers.of(record), rules: this.#rules }, out, outcome => {
+      if (outcome.kind === 'answered') this.#lines.awake(line, out);
+      if (outcome.kind === 'unanswered') this.#lines.silent(line, outcome.fault, out);
+      if (outcome.commit === undefined) {
+        line.busy = false;
+        return this.#step(line, out);
+      }
+      out.commit(outcome.commit, result => {
+        line.busy = false;
+        if (result === 'failed') this.#lines.putOff(line, diskDelay, out);
+        else this.#look(line.row, out);
+      });
+    });
+  }
+
   #observe(line: Line, record: Registered, observation: Observation, peer: Peer, out: DownlinkOut): void {
     line.busy = true;
     const ask = observation.state === 'ending' ? askToEnd : askToObserve;
@@ -197,7 +243,7 @@ export class Downlink {
           this.#watch(line.row, observation, out);
         }
         if (result === 'failed') this.#lines.putOff(line, diskDelay, out);
-        else this.look(line.row, out);
+        else this.#look(line.row, out);
       });
     });
   }
@@ -213,7 +259,7 @@ export class Downlink {
         line.again = () => this.#write(line, record, commands, out, told);
         return this.#lines.putOff(line, diskDelay, out);
       }
-      this.look(line.row, out);
+      this.#look(line.row, out);
     });
   }
 

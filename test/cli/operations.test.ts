@@ -18,6 +18,7 @@ t.test(
       '/1/0/1': 300,
       '/3/0/0': 'ACME',
       '/3303/0/5700': 21.5,
+      '/3303/0/5750': '',
     });
     const dtls = { identity: utf8('node-1'), key: fromHex(key)! };
     const device = await UdpDevice.open(targetOf(server.coaps), dtls, { objects });
@@ -35,6 +36,37 @@ t.test(
       .cli('device', 'read', 'node-1', '/3303/9')
       .catch((failed: { stdout: string }) => failed.stdout);
     t.match(missing, /failed +4\.04/);
+
+    const both = await server.cli(
+      'device',
+      'write',
+      'node-1',
+      'Server/0/Lifetime=700',
+      '/3303/0/5750=cellar',
+      '--json',
+    );
+    t.match(JSON.parse(both), { state: 'succeeded', reason: '2.04' });
+    t.equal(objects.get(resourcePath(1, 0, 1)), 700);
+    t.equal(objects.get(resourcePath(3303, 0, 5750)), 'cellar');
+    await t.rejects(server.cli('device', 'write', 'node-1', '/3303/0/5750'), /is not written as PATH=VALUE/);
+    const created = await server.cli('device', 'create', 'node-1', '/3303/4', 'Application Type=attic', '--json');
+    t.match(JSON.parse(created), { state: 'succeeded', reason: '2.01' });
+    t.equal(objects.get(resourcePath(3303, 4, 5750)), 'attic');
+
+    await server.cli('device', 'set', 'node-1', 'Server/0/Lifetime=900', '/3303/0/5700=1');
+    const desired = async () => JSON.parse(await server.cli('device', 'desired', 'node-1', '--json'));
+    for (
+      let tries = 0;
+      tries < 20 && (await desired()).some((one: { state: string }) => one.state === 'pending');
+      tries++
+    );
+    t.match(await desired(), [
+      { path: '/1/0/1', name: 'LwM2M Server/0/Lifetime', value: 900, state: 'delivered' },
+      { path: '/3303/0/5700', state: 'refused', reason: '4.05' },
+    ]);
+    t.equal(objects.get(resourcePath(1, 0, 1)), 900);
+    t.equal(JSON.parse(await server.cli('device', 'unset', 'node-1', '/3303/0/5700', '--json')).length, 1);
+    await t.rejects(server.cli('device', 'unset', 'node-1', '/3303/0/5700'), /has no such desired value/);
 
     await server.cli('device', 'observe', 'node-1', '/3303/0/5700', '--pmax', '60');
     const observed = async () => JSON.parse(await server.cli('device', 'observe', 'node-1', '--json'));
@@ -58,6 +90,9 @@ t.test(
         type,
       );
     }
+
+    const newest = (await server.cli('device', 'events', 'node-1', '--json', '--limit', '2')).trim().split('\n');
+    t.strictSame(newest, events.slice(-2));
 
     const { command } = JSON.parse(await server.cli('device', 'exec', 'node-1', '/3/0/4', '--no-wait', '--json'));
     const queued = async () =>

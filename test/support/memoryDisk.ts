@@ -1,5 +1,6 @@
 import type { Command } from '../../src/fleet/command.ts';
 import type { Credential } from '../../src/fleet/credential.ts';
+import type { Desired } from '../../src/fleet/desired.ts';
 import type { DeviceRecord } from '../../src/fleet/device.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
 import type { CredentialId, EndpointName, Row, Sector } from '../../src/fleet/names.ts';
@@ -27,6 +28,8 @@ export class MemoryDisk {
   readonly commands = new Table<string, Command>(this.journal);
   /** By row and path. */
   readonly values = new Table<string, LastValue>(this.journal);
+  /** By row and path. */
+  readonly desired = new Table<string, Desired>(this.journal);
   readonly meta = new Table<'meta', Meta>(this.journal);
   /** Rows that were handed out stay so, whatever becomes of them. */
   nextRow = 1;

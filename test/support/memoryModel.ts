@@ -1,4 +1,5 @@
 import type { Command } from '../../src/fleet/command.ts';
+import type { Desired } from '../../src/fleet/desired.ts';
 import type { DeviceRecord } from '../../src/fleet/device.ts';
 import type { Row } from '../../src/fleet/names.ts';
 import type { Observation } from '../../src/fleet/observation.ts';
@@ -18,17 +19,18 @@ export function putRecord(disk: MemoryDisk, record: DeviceRecord): void {
 }
 
 export function mayModel(disk: MemoryDisk, commit: Commit): boolean {
-  const { observations = [], commands = [], values = [] } = commit;
+  const { observations = [], commands = [], values = [], desired = [] } = commit;
   const current = [...observations, ...commands, ...values].every(change => {
     const written = commit.devices.find(({ record }) => record.row === change.row)?.record;
     return (written ?? disk.devices.get(change.row))?.generation === change.generation;
   });
-  const isExpected = (table: Table<string, { version: number }>, row: Row, id: number, expected: number) =>
+  const isExpected = (table: Table<string, { version: number }>, row: Row, id: number | string, expected: number) =>
     (table.get(keyOf(row, id))?.version ?? 0) === expected;
   return (
     current &&
     observations.every(({ row, id, expected }) => isExpected(disk.observations, row, id, expected)) &&
-    commands.every(({ row, id, expected }) => isExpected(disk.commands, row, id, expected))
+    commands.every(({ row, id, expected }) => isExpected(disk.commands, row, id, expected)) &&
+    desired.every(({ row, path, expected }) => isExpected(disk.desired, row, path, expected))
   );
 }
 
@@ -36,6 +38,7 @@ export function writeModel(disk: MemoryDisk, commit: Commit): void {
   for (const { row, id, observation } of commit.observations ?? []) put(disk.observations, keyOf(row, id), observation);
   for (const { row, id, command } of commit.commands ?? []) put(disk.commands, keyOf(row, id), command);
   for (const { row, value } of commit.values ?? []) put(disk.values, keyOf(row, value.path), value);
+  for (const { row, path, desired } of commit.desired ?? []) put(disk.desired, keyOf(row, path), desired);
 }
 
 export function readObservations(disk: MemoryDisk, row: Row): Observation[] {
@@ -44,6 +47,10 @@ export function readObservations(disk: MemoryDisk, row: Row): Observation[] {
 
 export function readCommands(disk: MemoryDisk, row: Row): Command[] {
   return valuesOf(disk.commands, row).sort((a, b) => a.id - b.id);
+}
+
+export function readDesired(disk: MemoryDisk, row: Row): Desired[] {
+  return valuesOf(disk.desired, row).sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 export function readValues(disk: MemoryDisk, row: Row, below: Path): LastValue[] {

@@ -3,6 +3,7 @@ import type { Peer } from '../../src/base/peer.ts';
 import type { Milliseconds, WallTime } from '../../src/base/time.ts';
 import type { Command } from '../../src/fleet/command.ts';
 import { type Credential, noRow } from '../../src/fleet/credential.ts';
+import type { Desired } from '../../src/fleet/desired.ts';
 import type { DeviceRecord } from '../../src/fleet/device.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
 import type { CredentialId, EndpointName, Row, Sector } from '../../src/fleet/names.ts';
@@ -22,7 +23,16 @@ import {
 import type { LastValue } from '../../src/fleet/value.ts';
 import { type Path, rootPath, type ValuePath } from '../../src/lwm2m/path.ts';
 import { type MemoryDisk, nameKey } from './memoryDisk.ts';
-import { keyOf, mayModel, putRecord, readCommands, readObservations, readValues, writeModel } from './memoryModel.ts';
+import {
+  keyOf,
+  mayModel,
+  putRecord,
+  readCommands,
+  readDesired,
+  readObservations,
+  readValues,
+  writeModel,
+} from './memoryModel.ts';
 
 /**
  * The registry in memory, as one process sees it: what was asked for is written in groups, what was written becomes
@@ -79,7 +89,8 @@ export class MemoryStore implements Store {
   }
 
   rowsWithWork(): Iterable<Row> {
-    const keys = [...this.#disk.observations.entries(), ...this.#disk.commands.entries()].map(([key]) => key);
+    const { observations, commands, desired } = this.#disk;
+    const keys = [...observations.entries(), ...commands.entries(), ...desired.entries()].map(([key]) => key);
     return new Set(keys.map(key => Number(key.split(' ')[0]) as Row));
   }
 
@@ -272,6 +283,10 @@ class MemoryView implements View {
 
   values(row: Row, below: Path): LastValue[] {
     return readValues(this.#disk, row, below);
+  }
+
+  desired(row: Row): Desired[] {
+    return readDesired(this.#disk, row);
   }
 
   valueCount(row: Row): number {

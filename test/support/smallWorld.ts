@@ -16,10 +16,11 @@ import {
   newCommand,
   type Operation,
 } from '../../src/fleet/command.ts';
+import { type Desired, desire } from '../../src/fleet/desired.ts';
 import type { EndpointName, Row } from '../../src/fleet/names.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
 import type { LastValue } from '../../src/fleet/value.ts';
-import { rootPath } from '../../src/lwm2m/path.ts';
+import { rootPath, type ValuePath } from '../../src/lwm2m/path.ts';
 import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
 import { Datapath } from '../../src/server/datapath.ts';
 import { isPlainPeer, PlainPeers } from '../../src/server/plainPeers.ts';
@@ -118,6 +119,27 @@ export class SmallWorld {
     const event = disk.events.get(disk.lastSequence)!;
     this.after(100, () => this.#server.datapath.foreign(event));
     return event.sequence as CommandId;
+  }
+
+  /** What `device set` does in another process, and without a value `device unset`; the server finds out. */
+  desire(device: SmallDevice, path: string, value: LastValue['value'] | undefined): void {
+    const { disk } = this;
+    const { row, name } = device;
+    const key = keyOf(row, path);
+    const sequence = disk.lastSequence + 1;
+    const event = { sequence, type: 'desired', at: this.now.wall, row, name, details: { path, state: 'set' } } as const;
+    disk.transaction(() => {
+      if (value === undefined) disk.desired.delete(key);
+      else disk.desired.put(key, desire(path as ValuePath, value, disk.desired.get(key), this.now.wall));
+      disk.events.put(sequence, event);
+      disk.writeMeta({ lastSequence: sequence });
+    });
+    disk.journal.flushed(disk.journal.committed);
+    this.after(100, () => this.#server.datapath.foreign(event));
+  }
+
+  desired(device: SmallDevice, path: string): Desired | undefined {
+    return this.disk.desired.get(keyOf(device.row, path));
   }
 
   /** What `device observe --cancel` does in another process. */
