@@ -339,14 +339,14 @@ export class LmdbStore implements Store {
 
   #settle(group: readonly Pending[], results: readonly CommitResult[]): void {
     this.#snapshotStale = true;
-    for (const [i, { commit, underway }] of group.entries()) this.#overlay.settle(commit, underway, results[i]!);
+    for (let i = 0; i < group.length; i++) this.#overlay.settle(group[i]!.commit, group[i]!.underway, results[i]!);
     this.#busy = false;
     this.#underWay = 0;
     if (this.#queue.length > 0) {
       this.#scheduled = true;
       this.#hold(this.#queue.length, longestHold);
     }
-    for (const [i, { settled }] of group.entries()) settled(results[i]!);
+    for (let i = 0; i < group.length; i++) group[i]!.settled(results[i]!);
     const calm = [...this.#calm];
     this.#calm.clear();
     for (const run of calm) run();

@@ -22,7 +22,7 @@ export class TermWrites {
 
   /** A change of nothing that the index knows costs nothing. */
   note(row: Row, { removed, added }: TermChanges): void {
-    if (removed.length === 0 && added.length === 0) return;
+    if (removed.size === 0 && added.size === 0) return;
     const number = Math.floor(row / rowsPerChunk);
     let chunk = this.#chunks.get(number);
     if (chunk === undefined) {

@@ -25,3 +25,9 @@ export function after(start: Instant, span: Milliseconds): Instant {
 export function wallAfter(start: WallTime, span: Milliseconds): WallTime {
   return (start + span) as WallTime;
 }
+
+/** Of two points at which something may be due; `undefined` if there is neither. */
+export function earlier(a: Instant | undefined, b: Instant | undefined): Instant | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return a < b ? a : b;
+}

@@ -1,6 +1,6 @@
 import type { Bytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
-import type { Instant, Now } from '../base/time.ts';
+import { earlier, type Instant, type Now } from '../base/time.ts';
 import { ClientRole } from './clientRole.ts';
 import { decodeMessage, type Empty, type Reply } from './codec/message.ts';
 import type { CoapCounters } from './counters.ts';
@@ -140,11 +140,7 @@ export class CoapEndpoint {
 
   /** When `expire` has something to do; `undefined` while nothing is under way. */
   nextExpiry(): Instant | undefined {
-    let next: Instant | undefined;
-    for (const at of [...this.#messages.nextExpiry(), this.#server.nextExpiry(), this.#client.nextExpiry()]) {
-      if (at !== undefined && (next === undefined || at < next)) next = at;
-    }
-    return next;
+    return earlier(this.#messages.nextExpiry(), earlier(this.#server.nextExpiry(), this.#client.nextExpiry()));
   }
 
   /** How much is kept at the moment, for metrics and for the test that nothing is left over. */

@@ -1,6 +1,6 @@
 import { type Bytes, noBytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
-import type { Instant, Now } from '../base/time.ts';
+import { earlier, type Instant, type Now } from '../base/time.ts';
 import { encodeMessage } from './codec/message.ts';
 import { type CoapCounters, newCounters } from './counters.ts';
 import { Deduplication } from './deduplication.ts';
@@ -80,8 +80,8 @@ export class MessageLayer {
     );
   }
 
-  nextExpiry(): readonly (Instant | undefined)[] {
-    return [this.seen.nextExpiry(), this.outbox.nextExpiry()];
+  nextExpiry(): Instant | undefined {
+    return earlier(this.seen.nextExpiry(), this.outbox.nextExpiry());
   }
 }
 

@@ -1,7 +1,7 @@
 import { type Bytes, sameBytes } from '../base/bytes.ts';
 import type { Peer, Remote } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
-import { days, type Instant, type Milliseconds, type Now, seconds } from '../base/time.ts';
+import { days, earlier, type Instant, type Milliseconds, type Now, seconds } from '../base/time.ts';
 import { assertNever } from '../base/unreachable.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
 import type { AssociationOut } from './associationOut.ts';
@@ -181,10 +181,7 @@ export class DtlsEndpoint {
   }
 
   nextExpiry(): Instant | undefined {
-    const handshake = this.#halfOpen.nextExpiry();
-    const idle = this.#associations.nextExpiry();
-    if (handshake === undefined || idle === undefined) return handshake ?? idle;
-    return Math.min(handshake, idle) as Instant;
+    return earlier(this.#halfOpen.nextExpiry(), this.#associations.nextExpiry());
   }
 
   sizes(): { associations: number; handshakes: number } {

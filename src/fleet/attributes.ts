@@ -27,7 +27,7 @@ export class DeviceAttributes {
 
   /** Of the endpoint: its names, its metadata, its objects, and what else it said of itself. */
   get endpoint(): readonly Attribute[] {
-    this.#endpoint ??= endpointAttributes(this.record, this.description);
+    this.#endpoint ??= attributesOf(visit => visitEndpoint(this.record, this.description, visit));
     return this.#endpoint;
   }
 
@@ -46,55 +46,69 @@ export class DeviceAttributes {
 
 export type Attribute = readonly [name: string, value: string];
 
-/** `href` and `anchor` as the device wrote them. A flag has the empty value. */
-export function linkAttributes({ href, attributes }: CoreLink): Attribute[] {
-  const found: Attribute[] = [['href', href]];
-  for (const name in attributes) {
-    const value = attributes[name]!;
-    addTokens(found, name, value === true ? '' : value);
+/** Is called for one attribute after the other; no lists are made, since a registration has dozens. */
+export type Visit = (name: string, value: string) => void;
+
+/** Of the endpoint, in order: its names, what was allocated to it, its objects, and what it said of itself. */
+export function visitEndpoint(record: DeviceRecord, description: Description | undefined, visit: Visit): void {
+  visit('ep', record.name);
+  if (record.sector !== undefined) visit('d', record.sector);
+  if (record.registration === undefined || description === undefined) return;
+  const { dialect, version, transport, allocation } = record.registration;
+  const { profile, tags } = decodeAllocation(allocation);
+  visit('dialect', dialect);
+  visit('transport', transport);
+  visit('profile', profile);
+  for (const tag of tags) visit('tag', tag);
+  if (version !== undefined) visit('lwm2m', formatVersion(version));
+  for (const { id, version: objectVersion, instances } of description.objects) {
+    visit('object', `${id}`);
+    // An object that names no version has 1.0 (LwM2M Core 1.2 §7.2.2).
+    visit('object', `${id};${objectVersion === undefined ? '1.0' : formatVersion(objectVersion)}`);
+    for (const instance of instances) visit('instance', `/${id}/${instance}`);
   }
-  return found;
+  visitOwn(description, visit);
 }
 
 /** Metadata, parameters of the registration that nobody here knows, endpoint type and base. */
-export function ownAttributes({ metadata, extra, endpointType, base }: Description): Attribute[] {
-  const found: Attribute[] = [];
-  for (const name in metadata) addTokens(found, name, metadata[name]!);
+function visitOwn({ metadata, extra, endpointType, base }: Description, visit: Visit): void {
+  for (const name in metadata) visitTokens(name, metadata[name]!, visit);
   for (const name in extra) {
     const value = extra[name];
-    // Several values are one of a parameter that was sent several times (RFC 9176 §5), or of a list in the CBOR map.
-    for (const one of Array.isArray(value) ? value : [value]) {
-      if (typeof one === 'string') addTokens(found, name, one);
-      else if (typeof one === 'number' || typeof one === 'boolean') found.push([name, String(one)]);
-    }
+    if (typeof value === 'string') visitTokens(name, value, visit);
+    else if (typeof value === 'number' || typeof value === 'boolean') visit(name, String(value));
   }
-  if (endpointType !== undefined) addTokens(found, 'et', endpointType);
-  if (base !== undefined) found.push(['base', base]);
-  return found;
+  if (endpointType !== undefined) visitTokens('et', endpointType, visit);
+  if (base !== undefined) visit('base', base);
 }
 
-function endpointAttributes(record: DeviceRecord, description: Description | undefined): Attribute[] {
-  const found: Attribute[] = [['ep', record.name]];
-  if (record.sector !== undefined) found.push(['d', record.sector]);
-  if (record.registration === undefined || description === undefined) return found;
-  const { dialect, version, transport, allocation } = record.registration;
-  const { profile, tags } = decodeAllocation(allocation);
-  found.push(['dialect', dialect], ['transport', transport], ['profile', profile]);
-  for (const tag of tags) found.push(['tag', tag]);
-  if (version !== undefined) found.push(['lwm2m', formatVersion(version)]);
-  for (const { id, version: objectVersion, instances } of description.objects) {
-    // An object that names no version has 1.0 (LwM2M Core 1.2 §7.2.2).
-    found.push(['object', `${id}`], ['object', `${id};${formatVersion(objectVersion ?? [1, 0])}`]);
-    for (const instance of instances) found.push(['instance', `/${id}/${instance}`]);
+/** `href` and `anchor` as the device wrote them. A flag has the empty value. */
+export function visitLink({ href, attributes }: CoreLink, visit: Visit): void {
+  visit('href', href);
+  for (const name in attributes) {
+    const value = attributes[name]!;
+    visitTokens(name, value === true ? '' : value, visit);
   }
-  found.push(...ownAttributes(description));
+}
+
+export function linkAttributes(link: CoreLink): Attribute[] {
+  return attributesOf(visit => visitLink(link, visit));
+}
+
+export function ownAttributes(description: Description): Attribute[] {
+  return attributesOf(visit => visitOwn(description, visit));
+}
+
+function attributesOf(walk: (visit: Visit) => void): Attribute[] {
+  const found: Attribute[] = [];
+  walk((name, value) => found.push([name, value]));
   return found;
 }
 
 /** `rt="a b"` is found by each of its values (RFC 6690 §4.1: relation types). */
-function addTokens(found: Attribute[], name: string, value: string): void {
-  if (!value.includes(' ') || !relationTypes.has(name)) found.push([name, value]);
-  else for (const token of value.split(' ')) if (token !== '') found.push([name, token]);
+function visitTokens(name: string, value: string, visit: Visit): void {
+  if (!value.includes(' ') || !relationTypes.has(name)) visit(name, value);
+  else for (const token of value.split(' ')) if (token !== '') visit(name, token);
 }
 
 function linksOf({ root, objects, links }: Description): CoreLink[] {

@@ -1,5 +1,6 @@
 import { sameBytes } from '../base/bytes.ts';
-import { contactDay, DeviceAttributes, linkAttributes } from './attributes.ts';
+import { contactDay, visitEndpoint, visitLink } from './attributes.ts';
+import { decodeDescription } from './description.ts';
 import type { DeviceRecord } from './device.ts';
 
 /**
@@ -9,14 +10,14 @@ import type { DeviceRecord } from './device.ts';
  */
 export function termsOf(record: DeviceRecord): string[] {
   const { registration } = record;
-  const device = new DeviceAttributes(record);
   const terms = [stateTerm(registration !== undefined)];
+  const description = registration === undefined ? undefined : decodeDescription(registration.description);
   if (registration !== undefined) terms.push(term('day', contactDay(registration)));
-  for (const [name, value] of device.endpoint) {
+  visitEndpoint(record, description, (name, value) => {
     if (name !== 'ep' && !isImplied(name, value)) terms.push(term(name, value));
-  }
-  for (const link of device.description?.links ?? []) {
-    for (const [name, value] of linkAttributes(link)) terms.push(term(name, value));
+  });
+  for (const link of description?.links ?? []) {
+    visitLink(link, (name, value) => terms.push(term(name, value)));
     if (terms.length > maxTerms) return [...terms.slice(0, maxTerms), overflow];
   }
   return terms;
@@ -25,18 +26,17 @@ export function termsOf(record: DeviceRecord): string[] {
 /** What a change does to a device's terms. Nothing has to be decoded where everything they are made of is the same. */
 export function termChanges(before: DeviceRecord | undefined, after: DeviceRecord): TermChanges {
   if (before !== undefined && sameSource(before, after)) return noChanges;
-  if (before === undefined) return { removed: [], added: [...new Set(termsOf(after))] };
-  const then = new Set(termsOf(before));
-  const now = new Set(termsOf(after));
-  return {
-    removed: [...then].filter(candidate => !now.has(candidate)),
-    added: [...now].filter(candidate => !then.has(candidate)),
-  };
+  const removed = new Set(before === undefined ? [] : termsOf(before));
+  const added = new Set(termsOf(after));
+  for (const kept of removed.size === 0 ? [] : added) {
+    if (removed.delete(kept)) added.delete(kept);
+  }
+  return { removed, added };
 }
 
 export interface TermChanges {
-  readonly removed: readonly string[];
-  readonly added: readonly string[];
+  readonly removed: ReadonlySet<string>;
+  readonly added: ReadonlySet<string>;
 }
 
 /** What the index is asked for: the devices with one of these terms, or with a term in a range, or with such a name. */
@@ -116,7 +116,7 @@ function sameSource(before: DeviceRecord, after: DeviceRecord): boolean {
   );
 }
 
-const noChanges: TermChanges = { removed: [], added: [] };
+const noChanges: TermChanges = { removed: new Set(), added: new Set() };
 /** A registration fits into 4 KB, which can hold a thousand links. */
 const maxTerms = 128;
 const maxTermLength = 80;

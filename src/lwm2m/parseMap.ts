@@ -145,10 +145,17 @@ function openFields(queried: Description['extra'], map: RegistrationMap): Descri
 
 /** In the order in which link-format is read too, so that a device looks the same in either dialect. */
 function mapObjects(objects: NonNullable<RegistrationMap['obj']>): Description['objects'] {
-  return objects
-    .filter(({ id }) => !ignoredObjects.has(id))
-    .map(({ id, v, i }) => ({ id, version: v, instances: [...(i as number[])].sort((a, b) => a - b) }))
-    .sort((a, b) => a.id - b.id);
+  const found: Description['objects'][number][] = [];
+  for (const { id, v, i } of objects) {
+    if (!ignoredObjects.has(id)) found.push({ id, version: v, instances: inOrder(i as number[], byNumber) });
+  }
+  return inOrder(found, byId);
+}
+
+/** Most lists are sorted as they come, and to look costs less than to sort. */
+function inOrder<T>(list: T[], compare: (a: T, b: T) => number): T[] {
+  for (let i = 1; i < list.length; i++) if (compare(list[i - 1]!, list[i]!) > 0) return [...list].sort(compare);
+  return list;
 }
 
 function mapLink({ href, ...attributes }: { href: string; [name: string]: string | number | boolean }): CoreLink {
@@ -160,3 +167,5 @@ function mapLink({ href, ...attributes }: { href: string; [name: string]: string
 }
 
 const nothing: RegisterQuery['extra'] = {};
+const byNumber = (a: number, b: number) => a - b;
+const byId = (a: { id: number }, b: { id: number }) => a.id - b.id;

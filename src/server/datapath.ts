@@ -58,6 +58,9 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
   /** Searches that take several turns, one of which goes on in each. */
   readonly #unfinished: Work[] = [];
 
+  readonly #find: RequestContext['find'] = (selection, from, limit) => this.#parts.store.find(selection, from, limit);
+  readonly #allocateRow: RequestContext['allocateRow'] = () => this.#parts.store.allocateRow();
+
   constructor(parts: DatapathParts) {
     this.#parts = parts;
     this.#now = parts.now();
@@ -472,8 +475,8 @@ export class Datapath implements CoapOut, DtlsOut, Questions {
     const remote = plain ? this.#remote : session?.remote;
     if (remote === undefined) return undefined;
     return {
-      find: (selection, from, limit) => this.#parts.store.find(selection, from, limit),
-      allocateRow: () => this.#parts.store.allocateRow(),
+      find: this.#find,
+      allocateRow: this.#allocateRow,
       principal: session === undefined ? anonymous : principalOf(session.owner),
       transport: plain ? 'coap' : 'coaps',
       address: remote.address,

@@ -1,5 +1,5 @@
 import type { Peer } from '../base/peer.ts';
-import type { Instant, Milliseconds } from '../base/time.ts';
+import { earlier, type Instant, type Milliseconds } from '../base/time.ts';
 import type { Request } from '../coap/codec/message.ts';
 import type { Notification } from '../coap/exchange.ts';
 import type { Row } from '../fleet/names.ts';
@@ -103,10 +103,7 @@ export class DeviceManagement {
   }
 
   nextExpiry(): Instant | undefined {
-    const line = this.#downlink.nextExpiry();
-    const silence = this.#notifications.nextExpiry();
-    if (line === undefined || silence === undefined) return line ?? silence;
-    return Math.min(line, silence) as Instant;
+    return earlier(this.#downlink.nextExpiry(), this.#notifications.nextExpiry());
   }
 }
 
