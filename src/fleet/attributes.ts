@@ -75,8 +75,11 @@ function visitOwn({ metadata, extra, endpointType, base }: Description, visit: V
   for (const name in metadata) visitTokens(name, metadata[name]!, visit);
   for (const name in extra) {
     const value = extra[name];
-    if (typeof value === 'string') visitTokens(name, value, visit);
-    else if (typeof value === 'number' || typeof value === 'boolean') visit(name, String(value));
+    // Several values are one of a parameter that was sent several times (RFC 9176 §5), or of a list in the CBOR map.
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (typeof one === 'string') visitTokens(name, one, visit);
+      else if (typeof one === 'number' || typeof one === 'boolean') visit(name, String(one));
+    }
   }
   if (endpointType !== undefined) visitTokens('et', endpointType, visit);
   if (base !== undefined) visit('base', base);
