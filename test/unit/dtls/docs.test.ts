@@ -1,7 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
+import { noBytes } from '../../../src/base/bytes.ts';
 import { allCipherSuites, cipherSuites } from '../../../src/dtls/codec/cipherSuite.ts';
+import { decodeClientHello, encodeClientHello } from '../../../src/dtls/codec/clientHello.ts';
 import { ExtensionType } from '../../../src/dtls/codec/extension.ts';
+import { decodeFragments, encodeHandshake, HandshakeType } from '../../../src/dtls/codec/handshake.ts';
+import { decodeRecord, encodePlainRecord } from '../../../src/dtls/codec/record.ts';
+import { decodeServerHello } from '../../../src/dtls/codec/serverHello.ts';
+import { handshakePair } from '../../support/handshakePair.ts';
 
 // What the docs say is what the code does, or a test here fails.
 
@@ -20,10 +26,66 @@ t.test('docs/dtls.md has the suites, in the order of preference', async t => {
   );
 });
 
-t.test('docs/dtls.md has the extensions', async t => {
-  const rows = [...page.matchAll(/^\| (\d+) \| (\w+) \| RFC \d+ \| .+ \|$/gm)];
+t.test('docs/dtls.md has the extensions, by number, name and document', async t => {
+  const source = await readFile('src/dtls/codec/extension.ts', 'utf8');
+  const documents = new Map(
+    [...source.matchAll(/^ {2}(\w+): \w+, \/\/ (RFC \d+)/gm)].map(([, name, rfc]) => [name, rfc]),
+  );
+  const rows = Object.entries(ExtensionType)
+    .sort(([, a], [, b]) => a - b)
+    .map(([name, type]) => [type, registeredName(name), documents.get(name)]);
   t.strictSame(
-    rows.map(([, type]) => Number(type)),
-    Object.values(ExtensionType).sort((a, b) => a - b),
+    table().map(({ type, name, document }) => [type, name, document]),
+    rows,
   );
 });
+
+t.test('docs/dtls.md says of each extension what the server does with it', async t => {
+  // All of them in one hello, in the one suite that has a use for each.
+  const suites = [
+    allCipherSuites.find(({ keyExchange, cipher }) => keyExchange === 'ecdhe-psk' && cipher === 'aes-128-cbc')!,
+  ];
+  const pair = handshakePair({ suites, clientSuites: suites, cid: noBytes });
+  const offered = new Set<number>();
+  pair.intercept = (from, datagram) => {
+    const record = decodeRecord(datagram, 0)!;
+    const [hello] = record.type === 22 ? decodeFragments(record.fragment)! : [];
+    if (from === 'server' || hello?.type !== HandshakeType.clientHello) return [datagram];
+    const decoded = decodeClientHello(hello.body)!;
+    const extensions = new Map([
+      ...decoded.extensions,
+      [1, Uint8Array.of(1)],
+      [0xff01, Uint8Array.of(0)],
+      [4711, noBytes],
+    ]);
+    for (const type of extensions.keys()) offered.add(type);
+    const message = encodeHandshake(hello.type, hello.messageSequence, encodeClientHello({ ...decoded, extensions }));
+    return [encodePlainRecord(22, record.version, record.sequence, message)];
+  };
+  pair.client.connect();
+  pair.pass(100);
+  const flight = pair.datagramsFrom('server').find(datagram => datagram[13] === HandshakeType.serverHello)!;
+  const answered = decodeServerHello(decodeFragments(decodeRecord(flight, 0)!.fragment)![0]!.body)!.extensions;
+  for (const { type, name, does } of table()) {
+    t.ok(offered.has(type), name);
+    const [verb] = does.split(/\W/);
+    t.ok(['granted', 'answered', 'read'].includes(verb!), `${name} is ${verb}`);
+    t.equal(answered.has(type), verb !== 'read', `${name} is ${does}`);
+  }
+  t.match(page, /^Others are ignored\.$/m);
+  t.notOk(answered.has(4711), 'others are ignored');
+});
+
+function table() {
+  return [...page.matchAll(/^\| (\d+) \| (\w+) \| (RFC \d+) \| (.+) \|$/gm)].map(([, type, name, document, does]) => ({
+    type: Number(type),
+    name: name!,
+    document: document!,
+    does: does!,
+  }));
+}
+
+/** As IANA calls it: `connectionId` is `connection_id`, and the return routability check has a short name. */
+function registeredName(name: string): string {
+  return name === 'returnRoutability' ? 'rrc' : name.replaceAll(/[A-Z]/g, capital => `_${capital.toLowerCase()}`);
+}
