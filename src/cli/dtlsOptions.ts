@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../adapters/operatorError.ts';
 import { days, type Milliseconds } from '../base/time.ts';
 import { allCipherSuites, type CipherSuite, cbcSuites, cipherSuites } from '../dtls/codec/cipherSuite.ts';
-import { type DtlsLimits, defaultLimits } from '../dtls/endpoint.ts';
+import { type DtlsLimits, defaultLimits } from '../dtls/settings.ts';
 import { dtlsLimits, duration, type LimitOptions } from './limitOptions.ts';
 
 /** Which suites the server speaks, and for how long a session may be resumed; docs/dtls.md explains both. */

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { days, type Milliseconds } from '../base/time.ts';
-import { type DtlsLimits, defaultLimits } from '../dtls/endpoint.ts';
+import { type DtlsLimits, defaultLimits } from '../dtls/settings.ts';
 import { wholeNumber } from './options.ts';
 
 /** The limits that an operator may set; what happens beyond each stands in docs/limits.md. */

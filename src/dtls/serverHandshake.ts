@@ -1,29 +1,26 @@
 import { type Bytes, concatBytes, noBytes, sameBytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { RandomSource } from '../base/random.ts';
-import { type Instant, type Milliseconds, type Now, wallAfter } from '../base/time.ts';
+import { type Now, wallAfter } from '../base/time.ts';
 import { assertNever } from '../base/unreachable.ts';
-import { AlertDescription, encodeAlert } from './codec/alert.ts';
-import { type ClientHello, decodeClientHello } from './codec/clientHello.ts';
+import { AlertDescription } from './codec/alert.ts';
+import { decodeClientHello } from './codec/clientHello.ts';
 import { decodeClientKeyExchange } from './codec/clientKeyExchange.ts';
-import { ExtensionType, encodeConnectionId } from './codec/extension.ts';
 import { encodeHandshake, type Fragment, HandshakeType, handshakeHeaderLength } from './codec/handshake.ts';
-import { ContentType, changeCipherSpec, type DtlsRecord, dtls12, encodePlainRecord } from './codec/record.ts';
-import { encodeServerHello } from './codec/serverHello.ts';
-import { encodeServerKeyExchange } from './codec/serverKeyExchange.ts';
-import type { ConnectionIds, NegotiatedCids } from './connectionId.ts';
-import { type EphemeralKey, ephemeralKey } from './crypto/ecdhe.ts';
-import type { Hmac } from './crypto/hmac.ts';
-import { KeySchedule, premasterSecret, type SessionKeys, verifyDataLength } from './crypto/keySchedule.ts';
+import { ContentType, type DtlsRecord } from './codec/record.ts';
+import { KeySchedule, premasterSecret, verifyDataLength } from './crypto/keySchedule.ts';
 import type { Established } from './established.ts';
 import type { HandshakeFault } from './fault.ts';
-import type { KeyLog } from './keyLog.ts';
-import { answerTo, type NegotiationPolicy, negotiate, type Terms } from './negotiation.ts';
+import { HandshakeRecords } from './handshakeRecords.ts';
+import type { FirstHello, HandshakePolicy, HandshakeStep } from './handshakeStep.ts';
+import { negotiate } from './negotiation.ts';
 import { type CookieVerified, FinishedVerified } from './proof.ts';
-import { openRecord, protectedLength, sealRecord } from './protection.ts';
+import { openRecord, protectedLength } from './protection.ts';
 import type { Owner } from './psk.ts';
 import { type HandshakeMessage, Reassembly } from './reassembly.ts';
 import type { ResumableSession, Resumption } from './resumption.ts';
+import { answerInFull, answerResumed, type HeardHello } from './serverAnswer.ts';
+import type { ExpectsClientKeyExchange, Keyed, Resumed, ServerState } from './serverState.ts';
 
 /**
  * The server's side of one PSK handshake after its cookie was verified (RFC 6347 §4.2.4, RFC 4279 §2, RFC 5489 §2):
@@ -73,11 +70,11 @@ export class ServerHandshake {
   readonly #random: RandomSource;
   readonly #at: Now;
   readonly #reassembly: Reassembly;
-  /** Sequence numbers of our next records, in epoch 0 and in epoch 1. */
-  #plainSequence: number;
-  #sealedSequence = 0;
-  #state: State = { expects: 'client-hello' };
+  readonly #records: HandshakeRecords;
+  #state: ServerState = { expects: 'client-hello' };
   #alerted = false;
+  /** How often the client asked for our flight again. */
+  #repeated = 0;
 
   constructor(_address: CookieVerified, peer: Peer, policy: HandshakePolicy, random: RandomSource, hello: FirstHello) {
     this.peer = peer;
@@ -85,7 +82,7 @@ export class ServerHandshake {
     this.#random = random;
     this.#at = hello.at;
     this.clientRandom = hello.clientRandom.slice();
-    this.#plainSequence = hello.recordSequence;
+    this.#records = new HandshakeRecords(hello.recordSequence);
     // A client has one message at a time to send in clear: nothing can rightly overtake it.
     this.#reassembly = new Reassembly(hello.messageSequence, maxMessageLength, 1);
   }
@@ -114,8 +111,9 @@ export class ServerHandshake {
       const step = this.#message(message);
       if (step.kind !== 'nothing') return step;
     }
-    // The client sends its hello again: our flight was lost (RFC 6347 §4.2.4).
-    return retransmitted ? this.retransmission() : nothing;
+    // The client sends its hello again: our flight was lost (RFC 6347 §4.2.4). Not without end: in clear it may be anybody
+    // who has our flight, which is longer, sent to somebody else.
+    return retransmitted && this.#repeated++ < maxRepeated ? this.retransmission() : nothing;
   }
 
   /**
@@ -168,7 +166,8 @@ export class ServerHandshake {
   /** The flight under way once more, each record with a new sequence number. */
   retransmission(): HandshakeStep {
     const state = this.#state;
-    if (state.expects === 'client-key-exchange') return { kind: 'send', datagram: this.#inClear(state.flight) };
+    if (state.expects === 'client-key-exchange')
+      return { kind: 'send', datagram: this.#records.messages(state.flight) };
     if (state.expects !== 'change-cipher-spec' && state.expects !== 'finished') return nothing;
     const { keyed } = state;
     return keyed.resumed === undefined
@@ -195,85 +194,28 @@ export class ServerHandshake {
     }
     const terms = negotiate(hello, this.#policy, this.#at.wall);
     if (terms.kind === 'refused') return this.#fail(terms.fault, terms.description, terms.detail);
-    return terms.session === undefined
-      ? this.#answerInFull(message, hello, terms)
-      : this.#resume(message, hello, terms, terms.session);
+    const heard = { message, hello, terms };
+    return terms.session === undefined ? this.#answer(heard) : this.#resume(heard, terms.session);
   }
 
-  #answerInFull(message: HandshakeMessage, hello: ClientHello, terms: Terms): HandshakeStep {
-    // A session without extended master secret must not be resumed, so it needs no name (RFC 7627 §5.3).
-    const sessionId = terms.extended ? this.#policy.resumption?.idOf(this.peer) : undefined;
-    const { body, serverRandom, cids } = this.#serverHello(hello, terms, sessionId ?? noBytes);
-    const flight = [encodeHandshake(HandshakeType.serverHello, message.messageSequence, body)];
-    const send = (type: number, body: Bytes): void =>
-      void flight.push(encodeHandshake(type, message.messageSequence + flight.length, body));
-    const ephemeral = terms.group && ephemeralKey(terms.group, this.#random);
-    if (ephemeral !== undefined) {
-      send(HandshakeType.serverKeyExchange, encodeServerKeyExchange({ hint: noBytes, share: ephemeral }));
-    }
-    send(HandshakeType.serverHelloDone, noBytes);
-    const transcript = concatBytes(message.transcript, ...flight);
-    this.#state = {
-      expects: 'client-key-exchange',
-      agreed: {
-        terms,
-        serverRandom,
-        cids,
-        ephemeral,
-        transcript,
-        messageSequence: message.messageSequence + flight.length,
-      },
-      flight,
-      overtook: { changeCipherSpec: false, finished: undefined },
-    };
-    return { kind: 'send', datagram: this.#inClear(flight) };
+  #answer(heard: HeardHello): HandshakeStep {
+    const answered = answerInFull(this.#policy, this.#random, this.peer, heard);
+    const overtook = { changeCipherSpec: false, finished: undefined };
+    this.#state = { expects: 'client-key-exchange', ...answered, overtook };
+    return { kind: 'send', datagram: this.#records.messages(answered.flight) };
   }
 
-  /** The server's Finished comes first here: it covers the two hellos, and the client's covers it too. */
-  #resume(message: HandshakeMessage, hello: ClientHello, terms: Terms, session: ResumableSession): HandshakeStep {
+  #resume(heard: HeardHello, session: ResumableSession): HandshakeStep {
     const { owner, identity } = session;
     // Who has heard our Finished believes in the session: so it is now or never that a limit says no.
     if (!this.#policy.mayComplete(this.#at.instant, owner)) {
       this.#state = { expects: 'nothing' };
       return { kind: 'held-off', identity };
     }
-    const { body, serverRandom, cids } = this.#serverHello(hello, terms, hello.sessionId);
-    const answer = encodeHandshake(HandshakeType.serverHello, message.messageSequence, body);
-    const hellos = concatBytes(message.transcript, answer);
-    const randoms = { client: this.clientRandom, server: serverRandom };
-    const schedule = new KeySchedule(terms.suite, session.masterSecret, randoms);
-    const verifyData = schedule.verifyData('server', hellos);
-    const finished = encodeHandshake(HandshakeType.finished, message.messageSequence + 1, verifyData);
-    const keyed: Keyed = {
-      terms,
-      schedule,
-      keys: schedule.keys(),
-      owner,
-      cids,
-      transcript: concatBytes(hellos, finished),
-      messageSequence: message.messageSequence + 2,
-      resumed: { answer, finished },
-    };
     this.identity = identity;
+    const keyed = answerResumed(this.#policy, this.#random, this.peer, heard, session);
     this.#state = { expects: 'change-cipher-spec', keyed, early: undefined };
     return this.retransmission();
-  }
-
-  #serverHello(hello: ClientHello, terms: Terms, sessionId: Bytes) {
-    const serverRandom = this.#random.bytes(32);
-    const cids = this.#cidsFor(terms);
-    const extensions = answerTo(hello, terms);
-    if (cids !== undefined) extensions.set(ExtensionType.connectionId, encodeConnectionId(cids.server));
-    if (cids?.returnRoutability === true) extensions.set(ExtensionType.returnRoutability, noBytes);
-    const body = encodeServerHello({
-      version: dtls12,
-      random: serverRandom,
-      sessionId,
-      cipherSuite: terms.suite.id,
-      compressionMethod: 0,
-      extensions,
-    });
-    return { body, serverRandom, cids };
   }
 
   #clientKeyExchange({ agreed, overtook }: ExpectsClientKeyExchange, message: HandshakeMessage): HandshakeStep {
@@ -319,7 +261,7 @@ export class ServerHandshake {
     const lastFlight = {
       verifyData: schedule.verifyData('server', concatBytes(keyed.transcript, expected)),
       messageSequence: keyed.messageSequence,
-      plainSequence: this.#plainSequence,
+      plainSequence: this.#records.plainSequence,
     };
     const result: Established = {
       proof,
@@ -331,7 +273,7 @@ export class ServerHandshake {
       cids: keyed.cids,
       clientRandom: this.clientRandom,
       readSequence: record.sequence,
-      writeSequence: this.#sealedSequence,
+      writeSequence: this.#records.sealedSequence,
       lastFlight: keyed.resumed === undefined ? lastFlight : undefined,
       resumption: this.#resumptionOf(keyed),
     };
@@ -356,130 +298,22 @@ export class ServerHandshake {
     return {
       kind: 'alert',
       fault: faultOf(keyed),
-      datagram: this.#alertDatagram(AlertDescription.badRecordMac),
+      datagram: this.#records.alert(AlertDescription.badRecordMac),
     };
-  }
-
-  /** Agreed on anew in each handshake, in one that resumes a session too (RFC 9146 §3). */
-  #cidsFor({ clientCid, returnRoutability }: Terms): NegotiatedCids | undefined {
-    const { cids } = this.#policy;
-    if (cids === undefined || clientCid === undefined) return undefined;
-    return { server: cids.of(this.peer), client: clientCid.slice(), returnRoutability };
   }
 
   #fail(fault: HandshakeFault, description: number, detail?: string): HandshakeStep {
     this.#state = { expects: 'nothing' };
-    return { kind: 'failed', fault, detail, datagram: this.#alertDatagram(description) };
-  }
-
-  #alertDatagram(description: number): Bytes {
-    const alert = encodeAlert({ level: 'fatal', description });
-    return encodePlainRecord(ContentType.alert, dtls12, this.#plainSequence++, alert);
-  }
-
-  #inClear(messages: readonly Bytes[]): Bytes {
-    return concatBytes(
-      ...messages.map(message => encodePlainRecord(ContentType.handshake, dtls12, this.#plainSequence++, message)),
-    );
+    return { kind: 'failed', fault, detail, datagram: this.#records.alert(description) };
   }
 
   #resumedFlight({ terms, keys, cids }: Keyed, { answer, finished }: Resumed): Bytes {
-    const hello = this.#inClear([answer]);
-    const change = encodePlainRecord(ContentType.changeCipherSpec, dtls12, this.#plainSequence++, changeCipherSpec);
-    const { suite } = terms;
-    const sequence = this.#sealedSequence++;
-    const sealed = sealRecord(suite, keys.server, ContentType.handshake, 1, sequence, finished, cids?.client);
-    return concatBytes(hello, change, sealed);
+    return concatBytes(
+      this.#records.messages([answer]),
+      this.#records.changeCipherSpec(),
+      this.#records.sealed(terms.suite, keys.server, finished, cids?.client),
+    );
   }
-}
-
-export interface HandshakePolicy extends NegotiationPolicy {
-  /** `undefined`: connection IDs are not offered to anybody. */
-  readonly cids: ConnectionIds | undefined;
-  /** Makes the key that stands in for an unknown identity's: the same at each attempt, as a real one would be. */
-  readonly fakeKeys: Hmac;
-  /** `undefined`: nobody is told the secrets. */
-  readonly keyLog: KeyLog | undefined;
-  /** For how long after its full handshake a session may be resumed. */
-  readonly resumptionLifetime: Milliseconds;
-  /** Whether this owner may complete one more handshake. Asks, and charges nothing. */
-  mayComplete(now: Instant, owner: Owner): boolean;
-}
-
-/**
- * The ClientHello with the cookie, and when it came. Our numbers continue from its own, since the exchange before was
- * stateless (RFC 6347 §4.2.1, §4.2.2).
- */
-export interface FirstHello {
-  readonly at: Now;
-  readonly clientRandom: Bytes;
-  readonly recordSequence: number;
-  readonly messageSequence: number;
-}
-
-/** What one input led to. */
-export type HandshakeStep =
-  | { readonly kind: 'nothing' }
-  | { readonly kind: 'send'; readonly datagram: Bytes }
-  /** Something to tell, and the handshake stays. */
-  | { readonly kind: 'alert'; readonly fault: HandshakeFault; readonly datagram: Bytes }
-  | {
-      readonly kind: 'failed';
-      readonly fault: HandshakeFault;
-      readonly detail: string | undefined;
-      readonly datagram: Bytes;
-    }
-  | { readonly kind: 'established'; readonly result: Established }
-  /** The hello is to stay unanswered: the session that it names belongs to somebody who has handshaken too often of late. */
-  | { readonly kind: 'held-off'; readonly identity: Bytes };
-
-/** Named for what it waits for, and holding what that needs. */
-type State =
-  | { readonly expects: 'client-hello' }
-  | ExpectsClientKeyExchange
-  | { readonly expects: 'change-cipher-spec'; readonly keyed: Keyed; early: DtlsRecord | undefined }
-  | { readonly expects: 'finished'; readonly keyed: Keyed }
-  /** It succeeded or failed. */
-  | { readonly expects: 'nothing' };
-
-interface ExpectsClientKeyExchange {
-  readonly expects: 'client-key-exchange';
-  readonly agreed: Agreed;
-  readonly flight: readonly Bytes[];
-  /** What arrived before the ClientKeyExchange that it follows. */
-  readonly overtook: { changeCipherSpec: boolean; finished: DtlsRecord | undefined };
-}
-
-interface Agreed {
-  readonly terms: Terms;
-  readonly serverRandom: Bytes;
-  readonly cids: NegotiatedCids | undefined;
-  /** Our half of the ephemeral exchange, if the suite has one. */
-  readonly ephemeral: EphemeralKey | undefined;
-  readonly transcript: Bytes;
-  /** Of our next message: what we sent decides it, and ServerKeyExchange is not always there. */
-  readonly messageSequence: number;
-}
-
-interface Keyed {
-  readonly terms: Terms;
-  readonly schedule: KeySchedule;
-  readonly keys: SessionKeys;
-  /** `undefined`: the key is one that nobody has. */
-  readonly owner: Owner | undefined;
-  readonly cids: NegotiatedCids | undefined;
-  /** All that comes before the client's Finished. */
-  readonly transcript: Bytes;
-  /** Of our next message. */
-  readonly messageSequence: number;
-  /** Our flight, if it is a session that is resumed; else the client has all of it. */
-  readonly resumed: Resumed | undefined;
-}
-
-/** ServerHello and Finished, as messages. */
-interface Resumed {
-  readonly answer: Bytes;
-  readonly finished: Bytes;
 }
 
 /** Why a Finished does not open. */
@@ -496,6 +330,8 @@ const nothing: HandshakeStep = { kind: 'nothing' };
 const notAuthentic = { kind: 'not-authentic' } as const;
 /** A ClientHello with every suite and extension there is stays below this. */
 const maxMessageLength = 2048;
+/** More than any client's timers send its hello again until it gives up. */
+export const maxRepeated = 16;
 /** RFC 4279 §5.3 */
 const maxIdentityLength = 128;
 const fakeKeyLength = 16;

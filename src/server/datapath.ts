@@ -10,8 +10,9 @@ import type { Exchange, Notification, RequestDraft, RequestFault, RequestHandle 
 import type { CoapFault } from '../coap/fault.ts';
 import type { CoapOut } from '../coap/out.ts';
 import { defaultLimits } from '../coap/settings.ts';
-import type { DtlsEndpoint, DtlsOut, Session } from '../dtls/endpoint.ts';
+import type { DtlsEndpoint } from '../dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../dtls/fault.ts';
+import type { DtlsOut, Session } from '../dtls/out.ts';
 import type { Owner } from '../dtls/psk.ts';
 import { mayResumeAfter } from '../dtls/resumption.ts';
 import { noRow, type Principal } from '../fleet/credential.ts';

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
 import { defaultLimits as coapLimits } from '../coap/settings.ts';
 import { maxHeld, maxHolding } from '../dtls/associationSender.ts';
-import { defaultLimits as dtlsLimits } from '../dtls/endpoint.ts';
 import { maxMoves } from '../dtls/moves.ts';
+import { defaultLimits as dtlsLimits } from '../dtls/settings.ts';
 import { observerLimits } from '../service/observers.ts';
 import { intakeLimits } from './intake.ts';
 import { maxPlainPeers } from './plainPeers.ts';

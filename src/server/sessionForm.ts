@@ -4,7 +4,7 @@ import { Reader } from '../base/reader.ts';
 import type { WallTime } from '../base/time.ts';
 import { Writer } from '../base/writer.ts';
 import { cipherSuite } from '../dtls/codec/cipherSuite.ts';
-import type { Session } from '../dtls/endpoint.ts';
+import type { Session } from '../dtls/out.ts';
 import type { ResumableSession } from '../dtls/resumption.ts';
 import type { SessionState } from '../dtls/sessionState.ts';
 import type { CredentialId } from '../fleet/names.ts';

@@ -11,7 +11,8 @@ import { decodeRecord, encodePlainRecord } from '../../src/dtls/codec/record.ts'
 import { decodeServerHello } from '../../src/dtls/codec/serverHello.ts';
 import { KeySchedule, premasterSecret } from '../../src/dtls/crypto/keySchedule.ts';
 import { sealRecord } from '../../src/dtls/protection.ts';
-import { begin, cookieFrom, hello, rawSession } from '../support/dtlsRaw.ts';
+import { maxRepeated } from '../../src/dtls/serverHandshake.ts';
+import { answersTo, begin, cookieFrom, hello, rawSession } from '../support/dtlsRaw.ts';
 import { defaultKey, describe, type HandshakePair, handshakePair, recordsOf, split } from '../support/handshakePair.ts';
 
 t.test('a stranger never gets more bytes than it sent, nor a byte of memory', async t => {
@@ -83,6 +84,23 @@ t.test('a fragmented hello without a good cookie is answered, and nothing is put
   t.equal(pair.toServer(firstFragment(second, 80), remote).length, 0);
   t.equal(pair.server.sizes().handshakes, 1);
   t.equal(describe(pair.toServer(fragment(second, 80, 500), remote)[0]!), 'serverHello(1) serverHelloDone(2)');
+});
+
+t.test('the end of a hello, sent again and again, would have the server send its flight each time', async t => {
+  const pair = handshakePair();
+  const remote: Remote = { socket: 0, address: '203.0.113.7', port: 7 };
+  begin(pair, remote, 7);
+  // No body at all, at the end of the message: nobody has to know what the hello said.
+  const { body } = decodeFragments(decodeRecord(hello(7, new Uint8Array(16)), 0)!.fragment)![0]!;
+  const fragment = encodeHandshake(HandshakeType.clientHello, 1, noBytes);
+  const view = new DataView(fragment.buffer);
+  view.setUint16(2, body.length);
+  view.setUint16(7, body.length);
+  let answers = 0;
+  for (let n = 0; n < 200; n++)
+    answers += answersTo(pair, encodePlainRecord(22, 0xfefd, n + 10, fragment), remote).length;
+  t.ok(answers > 0, 'a flight that was lost is sent again');
+  t.ok(answers <= maxRepeated, `${answers} times`);
 });
 
 t.test('an endless hello is refused', async t => {

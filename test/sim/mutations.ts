@@ -44,13 +44,13 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'no state before a verified cookie',
-    file: 'dtls/endpoint.js',
+    file: 'dtls/handshakes.js',
     find: 'if (address === undefined) {',
     put: 'if (false) {',
   },
   {
     guard: 'half-open handshakes have a bound',
-    file: 'dtls/endpoint.js',
+    file: 'dtls/handshakes.js',
     find: 'if (this.#halfOpen.isFull) {',
     put: 'if (false) {',
   },
@@ -86,8 +86,8 @@ export const mutations: readonly Mutation[] = [
   },
   {
     guard: 'randomness comes from the seed',
-    file: 'dtls/serverHandshake.js',
-    find: 'const serverRandom = this.#random.bytes(32);',
+    file: 'dtls/serverAnswer.js',
+    find: 'const serverRandom = random.bytes(32);',
     put: 'const serverRandom = crypto.getRandomValues(new Uint8Array(32));',
     nondeterministic: true,
   },

@@ -8,7 +8,8 @@ import { after, type Instant, type Milliseconds, type Now, seconds, type WallTim
 import { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import type { CoapLimits } from '../../src/coap/settings.ts';
 import { cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
-import { DtlsEndpoint, type DtlsLimits, defaultLimits } from '../../src/dtls/endpoint.ts';
+import { DtlsEndpoint } from '../../src/dtls/endpoint.ts';
+import { type DtlsLimits, defaultLimits } from '../../src/dtls/settings.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
 import { type Commit, type CommitResult, emptyCommit } from '../../src/fleet/store.ts';

@@ -7,9 +7,10 @@ import type { RandomSource } from '../../src/base/random.ts';
 import type { Instant, Now, WallTime } from '../../src/base/time.ts';
 import { DtlsClient } from '../../src/dtls/client.ts';
 import type { CipherSuite } from '../../src/dtls/codec/cipherSuite.ts';
-import { DtlsEndpoint, type DtlsOut, type Session } from '../../src/dtls/endpoint.ts';
+import { DtlsEndpoint } from '../../src/dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../../src/dtls/fault.ts';
 import type { KeyLog } from '../../src/dtls/keyLog.ts';
+import type { DtlsOut, Session } from '../../src/dtls/out.ts';
 import type { ResumableSession } from '../../src/dtls/resumption.ts';
 
 /** A DTLS server on a real UDP socket of this machine: it answers each message with the same in upper case. */

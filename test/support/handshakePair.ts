@@ -17,11 +17,13 @@ import {
   recordLength,
 } from '../../src/dtls/codec/record.ts';
 import { connectionIdLength } from '../../src/dtls/connectionId.ts';
-import { DtlsEndpoint, type DtlsLimits, type DtlsOut, type Session } from '../../src/dtls/endpoint.ts';
+import { DtlsEndpoint } from '../../src/dtls/endpoint.ts';
 import type { CloseReason, HandshakeReport } from '../../src/dtls/fault.ts';
 import { keyLogLine } from '../../src/dtls/keyLog.ts';
+import type { DtlsOut, Session } from '../../src/dtls/out.ts';
 import type { Owner, PskEntry } from '../../src/dtls/psk.ts';
 import type { ResumableSession, ResumptionPort } from '../../src/dtls/resumption.ts';
+import type { DtlsLimits } from '../../src/dtls/settings.ts';
 
 /**
  * A server and its clients on a virtual network with a virtual clock: the whole run is a function of the options. What

@@ -8,7 +8,8 @@ import { codeText } from '../../src/coap/codec/code.ts';
 import { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import { Device, type DeviceOptions, type DeviceOut } from '../../src/device/device.ts';
 import { cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
-import { DtlsEndpoint, defaultLimits } from '../../src/dtls/endpoint.ts';
+import { DtlsEndpoint } from '../../src/dtls/endpoint.ts';
+import { defaultLimits } from '../../src/dtls/settings.ts';
 import {
   type Command,
   type CommandId,

@@ -8,11 +8,11 @@ import type { AssociationOut } from '../../../src/dtls/associationOut.ts';
 import { Associations } from '../../../src/dtls/associations.ts';
 import { cipherSuite } from '../../../src/dtls/codec/cipherSuite.ts';
 import { newCounters } from '../../../src/dtls/counters.ts';
-import { defaultLimits } from '../../../src/dtls/endpoint.ts';
 import type { Established } from '../../../src/dtls/established.ts';
 import { FinishedVerified } from '../../../src/dtls/proof.ts';
 import { type SessionState, sessionState } from '../../../src/dtls/sessionState.ts';
 import { SessionTable } from '../../../src/dtls/sessionTable.ts';
+import { defaultLimits } from '../../../src/dtls/settings.ts';
 
 const now: Now = { instant: 1 as Instant, wall: 1e12 as WallTime };
 
