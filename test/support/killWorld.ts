@@ -10,7 +10,7 @@ import { ContentType, decodeRecord, recordLength } from '../../src/dtls/codec/re
 import type { Row } from '../../src/fleet/names.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
 import { addCredentials, simulatedDevice } from '../../tools/load/fleet.ts';
-import { UdpDevice } from '../../tools/load/udpDevice.ts';
+import { LoadFailure, UdpDevice } from '../../tools/load/udpDevice.ts';
 import { PlainClient, pause } from './plainClient.ts';
 import { TestServer, targetOf } from './server.ts';
 import { UdpProxy } from './udpProxy.ts';
@@ -73,6 +73,7 @@ export class KillWorld {
       this.#known.set(name, { location: locationOf(client, messageId), lifetime: lifetimeOf(name) });
       this.totals.resent++;
     }
+    for (const device of busy) device.arriveLate();
     await Promise.all(updating);
     await Promise.all(silent.map(device => device.update()));
     for (const device of this.#secured) complaints.push(...device.complaints());
@@ -154,6 +155,7 @@ class SecuredDevice {
   readonly #proxy: UdpProxy;
   readonly #handshake: number;
   readonly #nonces = new Map<string, string>();
+  readonly #failures: string[] = [];
   #looked = 0;
 
   private constructor(name: string, device: UdpDevice, proxy: UdpProxy) {
@@ -166,7 +168,8 @@ class SecuredDevice {
   static async open(server: string, simulated: ReturnType<typeof simulatedDevice>): Promise<SecuredDevice> {
     const { name, identity, key, registration } = simulated;
     const proxy = await UdpProxy.open(targetOf(server));
-    const transmission = { ...defaultTransmission, ackTimeout: 300, maxRetransmit: 7 };
+    // A start may take long on a busy machine, and nobody may give up meanwhile.
+    const transmission = { ...defaultTransmission, maxRetransmit: 8 };
     const device = await UdpDevice.open(proxy.address, { identity: utf8(identity), key }, { transmission });
     await device.connect();
     const secured = new SecuredDevice(name, device, proxy);
@@ -178,15 +181,38 @@ class SecuredDevice {
     return this.#nonces.size;
   }
 
-  async update(): Promise<void> {
+  async update(): Promise<boolean> {
     const at = Date.now();
-    await this.#device.update();
+    try {
+      await this.#device.update();
+    } catch (error) {
+      if (!(error instanceof LoadFailure)) throw error;
+      this.#failures.push(`${this.name}: ${error.message}, ${this.#lastWords()}`);
+      return false;
+    }
     this.acknowledgedAt = at;
     this.updates++;
+    return true;
   }
 
   async updateUntil(running: Running): Promise<void> {
-    while (!running.until) await this.update();
+    while (!running.until && (await this.update()));
+  }
+
+  /** What passed last, for whoever wants to know why. */
+  #lastWords(): string {
+    return this.#proxy.passed
+      .slice(-12)
+      .map(({ from, datagram }) => {
+        const record = decodeRecord(datagram, 0);
+        return `${from} ${record?.epoch}.${record?.sequence}`;
+      })
+      .join(', ');
+  }
+
+  /** What was sent last comes now, if it did not before: nobody waits for the next retransmission. */
+  arriveLate(): void {
+    this.#proxy.send(this.#proxy.fromClient.at(-1)!);
   }
 
   /** Returns how many records are sent once more. */
@@ -199,7 +225,7 @@ class SecuredDevice {
 
   /** What is wrong with the records since the last look. Under one key no nonce comes twice, and there is one key. */
   complaints(): string[] {
-    const complaints: string[] = [];
+    const complaints = this.#failures.splice(0);
     const { fromClient, fromServer } = this.#proxy;
     const hellos = fromClient.slice(this.#handshake).filter(datagram => datagram[0] === ContentType.handshake);
     if (hellos.length > 0) complaints.push(`${this.name} handshakes again`);

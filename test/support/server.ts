@@ -51,6 +51,11 @@ export class TestServer {
     return new TestServer(await mkdtemp(join(tmpdir(), 'rollcall-')));
   }
 
+  /** In a directory that is there. */
+  static in(directory: string): TestServer {
+    return new TestServer(directory);
+  }
+
   async restart(...flags: string[]): Promise<void> {
     const listen = ['--coap', '127.0.0.1:0', '--coaps', '127.0.0.1:0'];
     const child = spawn(process.execPath, [main, 'serve', '--data', this.data, ...listen, ...flags], {
