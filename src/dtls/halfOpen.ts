@@ -42,11 +42,10 @@ export class HalfOpenTable {
    * just going on is not worth less than one that has not begun.
    */
   stale(now: Instant): HalfOpen | undefined {
-    for (const oldest of this.#entries.values()) {
-      const begun = oldest.giveUpAt - this.#limits.giveUpAfter;
-      return now - begun > this.#limits.firstTimeout ? oldest : undefined;
-    }
-    return undefined;
+    const [oldest] = this.#entries.values();
+    if (oldest === undefined) return undefined;
+    const begun = oldest.giveUpAt - this.#limits.giveUpAfter;
+    return now - begun > this.#limits.firstTimeout ? oldest : undefined;
   }
 
   add(now: Instant, remote: Remote, handshake: ServerHandshake): HalfOpen {

@@ -8,6 +8,7 @@ import {
   cbcSuites,
   cipherSuite,
   ecdheSuites,
+  pskSuites,
 } from '../../src/dtls/codec/cipherSuite.ts';
 import { type ClientHello, decodeClientHello, encodeClientHello } from '../../src/dtls/codec/clientHello.ts';
 import { encodeClientKeyExchange } from '../../src/dtls/codec/clientKeyExchange.ts';
@@ -15,6 +16,7 @@ import { ExtensionType } from '../../src/dtls/codec/extension.ts';
 import { decodeFragments, encodeHandshake, HandshakeType } from '../../src/dtls/codec/handshake.ts';
 import { encodeGroups, NamedGroup, namedGroups } from '../../src/dtls/codec/namedGroup.ts';
 import { decodeRecord, encodePlainRecord } from '../../src/dtls/codec/record.ts';
+import { decodeServerHello, encodeServerHello, type ServerHello } from '../../src/dtls/codec/serverHello.ts';
 import { decodeServerKeyExchange, encodeServerKeyExchange } from '../../src/dtls/codec/serverKeyExchange.ts';
 import { ephemeralKey } from '../../src/dtls/crypto/ecdhe.ts';
 import { openRecord, sealRecord } from '../../src/dtls/protection.ts';
@@ -154,6 +156,48 @@ t.test('a client takes no curve that it did not name, and no exchange that is mi
   const done = encodePlainRecord(22, 0xfefd, 9, encodeHandshake(HandshakeType.serverHelloDone, 2, noBytes));
   t.strictSame(change(([hello]) => [hello!, done]).client.closed, ['malformed']);
 });
+
+t.test(
+  'a client believes no hello of another version, with an answer that it did not ask for, or one that it cannot read',
+  async t => {
+    const told = (change: (hello: ServerHello) => Partial<ServerHello>, suites = pskSuites): readonly string[] => {
+      const pair = handshakePair({ suites, clientSuites: suites });
+      pair.intercept = (from, datagram) => {
+        const [record] = recordsOf(datagram);
+        const [first] = decodeFragments(record!.fragment) ?? [];
+        if (from === 'client' || first?.type !== HandshakeType.serverHello) return [datagram];
+        const hello = decodeServerHello(first.body)!;
+        const message = encodeHandshake(
+          first.type,
+          first.messageSequence,
+          encodeServerHello({ ...hello, ...change(hello) }),
+        );
+        return [encodePlainRecord(22, record!.version, record!.sequence, message)];
+      };
+      return pair.connect().client.closed;
+    };
+    const extended = (type: number, data: Bytes) => (hello: ServerHello) => ({
+      extensions: new Map([...hello.extensions, [type, data]]),
+    });
+    t.strictSame(
+      told(() => ({ version: 0xfeff })),
+      ['protocol-version'],
+    );
+    t.strictSame(
+      told(() => ({ cipherSuite: 0x1301 })),
+      ['not-offered'],
+    );
+    t.strictSame(told(extended(ExtensionType.encryptThenMac, noBytes)), ['not-offered']);
+    t.strictSame(told(extended(4711, noBytes)), ['not-offered']);
+    const without =
+      (type: number) =>
+      ({ extensions }: ServerHello) => ({
+        extensions: new Map([...extensions].filter(([other]) => other !== type)),
+      });
+    t.strictSame(told(without(ExtensionType.encryptThenMac), cbcSuites), ['not-offered'], 'CBC that would leak');
+    t.strictSame(told(extended(ExtensionType.extendedMasterSecret, Uint8Array.of(1))), ['malformed']);
+  },
+);
 
 t.test('both sides come to the same secret, which is that of RFC 7748 §6.1', async t => {
   const hex = (text: string) => fromHex(text)!;

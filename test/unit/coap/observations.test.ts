@@ -172,6 +172,20 @@ t.test('notifications would fill the memory for duplicates, and registrations be
   t.same(observer.requested, [1], 'a request that must not be done twice still has its place');
 });
 
+t.test('a notification that nobody would recognise when it comes again is not taken until there is room', async t => {
+  const observer = new Observer().observe();
+  // Half of the table is for what is not answered yet.
+  for (let i = 0; i < 31; i++) observer.answer('CON', 1000 + i, 11 + i);
+  const taken = observer.notified.length;
+  observer.answer('CON', 2000, 100);
+  observer.answer('CON', 2001, 101);
+  t.equal(observer.notified.length, taken + 1, 'one place was left');
+  t.equal(observer.endpoint.counters.exchangesRefused, 1);
+  observer.endpoint.confirm(observer.notified[0]!, observer.out);
+  observer.answer('CON', 2001, 101);
+  t.equal(observer.notified.length, taken + 2, 'it came again');
+});
+
 t.test('tokens of observations and of requests never meet', async t => {
   const { endpoint, token } = new Observer();
   t.ok(token[0]! >= 0x80);

@@ -1,7 +1,9 @@
 import t from 'tap';
 import type { WallTime } from '../../../src/base/time.ts';
 import { DeviceAttributes } from '../../../src/fleet/attributes.ts';
+import type { Row } from '../../../src/fleet/names.ts';
 import { compile, isQueryFault, parseQuery } from '../../../src/fleet/query.ts';
+import { findByScan } from '../../../src/fleet/store.ts';
 import { rules, sampleRecord, wall } from '../../support/records.ts';
 
 const device = sampleRecord(7, {
@@ -16,7 +18,7 @@ const device = sampleRecord(7, {
     ],
     links: [{ href: '/sensors/temp', attributes: { rt: 'temperature-c tag:example.net,2020:sensor', obs: true } }],
     metadata: { manufacturer: 'Acme Corp', model: 'X-1' },
-    extra: { tag: 'blue roof', site: 'north' },
+    extra: { tag: 'blue roof', site: 'north', '-7': 21, '-8': [true, { deep: 1 }] },
   },
 });
 
@@ -46,6 +48,9 @@ t.test('a device is found by everything that it is asked for by, and by nothing 
     'lastContact<2m and lastContact>=1m',
     'lifetime>=5m',
     'lifetime=300',
+    'lifetime!=299',
+    'lifetime<=5m',
+    '-7=21 and -8=true',
     'address=192.0.2.7',
     'serial!=5',
     'object=3303 AND model=X-1\n and lastContact < 1h',
@@ -65,12 +70,26 @@ t.test('a device is found by everything that it is asked for by, and by nothing 
     'lastContact<60s',
     'lastContact>1m',
     'lifetime>5m',
+    'lifetime!=300',
+    '-8=1',
     'object=3303 and model=X-2',
     'model!=X-1',
   ]) {
     t.notOk(holds(text), text);
   }
   t.ok(holds('state=lapsed', (wall + 300_000) as WallTime), 'and its lifetime ends it');
+});
+
+t.test('a search through all records goes on behind the page that was full', async t => {
+  const all = Array.from({ length: 600 }, (_, n) => sampleRecord(n + 1));
+  const store = { devices: (from: Row, limit: number) => all.slice(from - 1, from - 1 + limit) };
+  const found = findByScan(store, { terms: [], accepts: ({ row }) => row % 100 === 0 }, 1 as Row, 10);
+  t.strictSame(
+    found.records.map(({ row }) => row),
+    [100, 200, 300, 400, 500, 600],
+  );
+  const page = findByScan(store, { terms: [], accepts: () => true }, 200 as Row, 100);
+  t.match([page.records.length, page.next], [100, 300]);
 });
 
 t.test('what is wrong is said, with its place', async t => {

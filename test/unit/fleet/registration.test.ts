@@ -2,11 +2,13 @@ import t from 'tap';
 import { fromHex } from '../../../src/base/bytes.ts';
 import type { Peer } from '../../../src/base/peer.ts';
 import type { WallTime } from '../../../src/base/time.ts';
+import { decodeAllocation } from '../../../src/fleet/allocation.ts';
 import type { Principal } from '../../../src/fleet/credential.ts';
 import type { DeviceRecord, Registration } from '../../../src/fleet/device.ts';
 import type { CredentialId, EndpointName, RegistrationId, Row } from '../../../src/fleet/names.ts';
 import { downtimeCredit } from '../../../src/fleet/outage.ts';
-import { noProfiles } from '../../../src/fleet/profile.ts';
+import { noProfiles, ProfileSet } from '../../../src/fleet/profile.ts';
+import type { ProfileFile } from '../../../src/fleet/profileFile.generated.ts';
 import {
   type Contact,
   type Decision,
@@ -17,6 +19,7 @@ import {
   forget,
   mayChange,
   outOfOrder,
+  reapply,
   register,
   removalTime,
   repeatedExchange,
@@ -110,6 +113,27 @@ t.test('an update restarts the lifetime, says where the device is, and leaves th
   const longer = updated(record, { wall: after(150) }, { lifetime: 1000 }).record;
   t.match(longer.registration, { lifetime: 1000, expires: after(1150) });
 });
+
+t.test(
+  'a changed profile gives a registered device anew what it is due, and nothing to one that it would refuse',
+  async t => {
+    const first = withRegistration(registered().record);
+    const of = (file: Partial<ProfileFile>): FleetRules => ({
+      ...rules,
+      profiles: new ProfileSet([{ file: { name: 'default', ...file }, metadataFault: () => undefined }]),
+    });
+    const again = reapply(of({ queue: { limit: 3 } }), after(5), first, []) as Decision;
+    t.match(decodeAllocation(again.record.registration!.allocation), { profile: 'default', queue: { limit: 3 } });
+    t.match(again.commit.events, [{ type: 'allocated', at: after(5), details: { profile: 'default' } }]);
+    t.match(
+      again.record,
+      { version: 2, registration: { lastContact: start, lifetime: 300 } },
+      'the device said nothing',
+    );
+    t.match(reapply(of({ objects: { required: [9999] } }), after(5), first, []), { reason: 'profile-object-missing' });
+    t.equal(reapply(rules, after(5), forget(rules, start, first)!.record, []), undefined, 'nor to one that is gone');
+  },
+);
 
 t.test('after a removal the old location meets nothing, and the next registration has another one', async t => {
   const first = registered().record;
