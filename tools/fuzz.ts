@@ -44,18 +44,20 @@ async function main(options: Options): Promise<void> {
   const isBounded = options.minutes !== undefined || options.executions !== undefined;
   const minutes = options.minutes ?? (isBounded ? Number.POSITIVE_INFINITY : 1);
   const seed = options.seed ?? Date.now() % 2 ** 31;
+  const threads = Math.min(options.jobs, chosen.length);
   const job = {
     executions: options.executions ?? Number.POSITIVE_INFINITY,
-    milliseconds: (minutes * 60_000 * Math.min(options.jobs, chosen.length)) / chosen.length,
+    milliseconds: (minutes * 60_000 * threads) / chosen.length,
     grow: options.grow,
     seed,
+    threads,
   };
   const all = new Map<string, Progress & { failures: number }>();
   const waiting = [...chosen];
   const thread = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await fuzz(next, job, all);
   };
-  await Promise.all(Array.from({ length: Math.min(options.jobs, chosen.length) }, thread));
+  await Promise.all(Array.from({ length: threads }, thread));
   show('');
   printTable(tableOf([...all.values()]));
   console.log(`seed ${seed}`);
@@ -64,7 +66,7 @@ async function main(options: Options): Promise<void> {
 /** One target, until its share is used up or something fails. */
 function fuzz(
   { name }: Target,
-  job: Omit<Job, 'target' | 'current'>,
+  job: Omit<Job, 'target' | 'current'> & { readonly threads: number },
   all: Map<string, Progress & { failures: number }>,
 ): Promise<void> {
   const memory = Current.memory();
@@ -79,14 +81,15 @@ function fuzz(
     tellFailure(name, message, input);
   };
   let seen = 0;
-  let since = performance.now();
+  let since = process.cpuUsage();
   const watch = setInterval(() => {
-    if (current.count !== seen) since = performance.now();
+    const { user, system } = process.cpuUsage(since);
+    if (current.count === seen && seen > 0 && user + system > endlessAfter * job.threads) {
+      clearInterval(watch);
+      failed('does not end', current.input);
+      void worker.terminate();
+    } else if (current.count !== seen) since = process.cpuUsage();
     seen = current.count;
-    if (performance.now() - since < endlessAfter) return;
-    clearInterval(watch);
-    failed('does not end', current.input);
-    void worker.terminate();
   }, 1000);
   worker.on('message', (report: Report) => {
     all.set(name, { ...report.progress, failures: 0 });
@@ -188,8 +191,8 @@ interface Options {
   readonly list: boolean;
 }
 
-/** In milliseconds without a new input. */
-const endlessAfter = 60_000;
+/** In microseconds of CPU without a new input: on a machine that does something else, time alone says nothing. */
+const endlessAfter = 30e6;
 const maxMegabytes = 1024;
 
 try {

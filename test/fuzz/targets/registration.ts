@@ -145,7 +145,8 @@ function checkScan(bytes: Bytes): void {
   if (scanCbor(bytes) !== undefined) return;
   const ours: unknown = decoder.decode(bytes);
   const theirs: unknown = decodeByOthers(bytes, { allowIndefinite: true, useMaps: true, rejectDuplicateMapKeys: true });
-  ensureSame(ours, theirs, 'two decoders');
+  // The one integer that a number holds exactly and others do not trust it with.
+  ensureSame(shown(ours), shown(theirs).replaceAll(`"${-(2 ** 53)}n"`, `${-(2 ** 53)}`), 'two decoders');
   ensure(depthOf(ours) <= 8, 'deep', bytes);
   ensureSame(scanCbor(withoutSelfDescription(bytes)), undefined, 'without a tag in front');
   ensure(scanCbor(new Uint8Array([...bytes, 0])) === 'bytes-after-the-end', 'a byte more');
