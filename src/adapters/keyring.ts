@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
 import { type Bytes, concatBytes, utf8 } from '../base/bytes.ts';
+import { SystemRandom } from './systemRandom.ts';
 
 /**
  * The keys of a data directory. They are random, made with it, and kept in it wrapped under the master key: so that a
@@ -76,7 +77,7 @@ export function sameSecret(a: Bytes, b: Bytes): boolean {
 }
 
 function sealWith(key: Bytes, secret: Bytes, context: Bytes): Bytes {
-  const nonce = randomBytes(nonceLength);
+  const nonce = random.bytes(nonceLength);
   const cipher = createCipheriv('aes-256-gcm', key, nonce);
   cipher.setAAD(context);
   return concatBytes(nonce, cipher.update(secret), cipher.final(), cipher.getAuthTag());
@@ -112,6 +113,7 @@ interface Keys {
   readonly fakeKeys: Bytes;
 }
 
+const random = new SystemRandom();
 const wrapContext = utf8('keys of the data directory');
 const keyLength = 32;
 const nonceLength = 12;

@@ -29,7 +29,7 @@ export class Hmac {
   tag(...parts: readonly Bytes[]): Bytes {
     let length = this.#block;
     for (const part of parts) length += part.length;
-    const message = new Uint8Array(length);
+    const message = length > workspace.length ? new Uint8Array(length) : workspace.subarray(0, length);
     message.set(this.#inner);
     let at = this.#block;
     for (const part of parts) {
@@ -37,6 +37,7 @@ export class Hmac {
       at += part.length;
     }
     this.#outer.set(digest(this.#hash, message), this.#block);
+    message.fill(0);
     return digest(this.#hash, this.#outer);
   }
 }
@@ -50,5 +51,7 @@ export function sameSecret(a: Bytes, b: Bytes): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
+/** Where messages are put together: memory of its own for each costs more than its hash. No secret stays in it. */
+const workspace = new Uint8Array(1024);
 const blockLength = { sha256: 64, sha384: 128 } as const;
 export const digestLength = { sha256: 32, sha384: 48 } as const;
