@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { textOf, toHex } from '../base/bytes.ts';
 import { codeText } from '../coap/codec/code.ts';
 import type { HandshakeReport } from '../dtls/fault.ts';
-import type { Report } from './datapath.ts';
+import type { Report } from './datapathParts.ts';
 
 /**
  * Tells the operator what happened: counters for all of it, a log line for what went wrong. Lines about strangers are

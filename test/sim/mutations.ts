@@ -2,9 +2,9 @@
 export const mutations: readonly Mutation[] = [
   {
     guard: 'the answer waits for the flush',
-    file: 'server/datapath.js',
+    file: 'server/decisions.js',
     find: "if (outcome.kind === 'commit') {",
-    put: "if (outcome.kind === 'commit') {\n this.#answer(work.exchange, outcome.reply); return store.commit(outcome.commit, () => {});",
+    put: "if (outcome.kind === 'commit') {\n this.#answer(work, outcome.reply); return store.commit(outcome.commit, () => {});",
   },
   {
     guard: 'one row for each name',
@@ -75,7 +75,7 @@ export const mutations: readonly Mutation[] = [
   {
     guard: 'the end of a session is stored',
     file: 'server/datapath.js',
-    find: 'this.#endStored(credential, peer, !mayResumeAfter(reason));',
+    find: 'this.#sessions.end(credential, peer, !mayResumeAfter(reason));',
     put: '',
   },
   {

@@ -1,0 +1,159 @@
+import { sliceReply } from '../coap/blockwise.ts';
+import { ResponseCode } from '../coap/codec/code.ts';
+import { encodeMessage, type Reply, type Response } from '../coap/codec/message.ts';
+import { Echo } from '../coap/codec/option.ts';
+import type { Exchange, RequestFault } from '../coap/exchange.ts';
+import type { CoapOut } from '../coap/out.ts';
+import { defaultLimits } from '../coap/settings.ts';
+import { type CommitResult, emptyCommit } from '../fleet/store.ts';
+import { type Refusal, type RefusalReason, refusal } from '../lwm2m/refusal.ts';
+import { answerTo, unavailable } from '../service/answer.ts';
+import type { DownlinkOut } from '../service/downlinkOut.ts';
+import type { Outcome, Questions, RequestContext } from '../service/outcome.ts';
+import type { Context, DatapathParts } from './datapathParts.ts';
+import { isPlainPeer } from './plainPeers.ts';
+import type { Turn } from './turn.ts';
+
+/**
+ * What becomes of requests: each is decided on by the service, waits for what the decision rests on to be durable, and is
+ * answered, and not before. What others changed meanwhile is decided again; what takes long goes on turn by turn.
+ */
+export class Decisions {
+  readonly #parts: DatapathParts;
+  readonly #turn: Turn;
+  readonly #out: DecisionsOut;
+  /** Searches that take several turns, one of which goes on in each. */
+  readonly #unfinished: Work[] = [];
+
+  constructor(parts: DatapathParts, turn: Turn, out: DecisionsOut) {
+    this.#parts = parts;
+    this.#turn = turn;
+    this.#out = out;
+  }
+
+  /** Whether something waits for its next turn. */
+  get areUnfinished(): boolean {
+    return this.#unfinished.length > 0;
+  }
+
+  /** The next turn of the search that waits longest. */
+  goOn(): void {
+    const work = this.#unfinished.shift();
+    if (work !== undefined) this.decide(work);
+  }
+
+  decide(work: Work): void {
+    const { store } = this.#parts;
+    const view = store.view();
+    const outcome = work.decide({ ...work.context, now: this.#turn.now, view });
+    if (outcome.kind === 'commit') {
+      return store.commit(outcome.commit, result => this.#settled(work, outcome, result));
+    }
+    if (outcome.kind === 'ask') return this.#askBack(work, outcome);
+    if (outcome.kind === 'unfinished') return this.#goOnLater(work, outcome.goOn);
+    if (!view.restsOnPending) return this.#answer(work, outcome.reply, outcome.refusal);
+    // An answer that rests on what may still vanish waits for it, and is decided again: that it was asked for before
+    // does not say that it was stored.
+    store.commit(emptyCommit, () => {
+      this.#turn.begin(undefined);
+      this.#decideAgain(work, 'conflict');
+      this.#turn.end();
+    });
+  }
+
+  /** The peer is asked before its own request is decided on; whatever comes back, or does not, decides. */
+  #askBack(work: Work, { draft, answered }: Outcome & { kind: 'ask' }): void {
+    const { peer } = work.exchange;
+    const decide = (answer: Response | RequestFault) => this.decide({ ...work, decide: answered(answer), attempts: 0 });
+    const asked = this.#out.ask(peer, draft, { response: decide, failed: decide });
+    if (asked === undefined) return this.#answer(work, unavailable(retryAfterSeconds));
+    this.#parts.coap.acknowledge(work.exchange, this.#out.coap);
+  }
+
+  /** Others come first: a long search waits for nobody, so its request is acknowledged meanwhile. */
+  #goOnLater(work: Work, decide: Work['decide']): void {
+    if (!work.searching && this.#unfinished.length >= maxUnfinished) {
+      return this.#answer(work, unavailable(retryAfterSeconds));
+    }
+    this.#unfinished.push({ ...work, decide, searching: true });
+    // An answer that is no longer piggy-backed would be sent again and again to an address that nobody has proved.
+    if (work.context.addressProved) this.#parts.coap.acknowledge(work.exchange, this.#out.coap);
+  }
+
+  #settled(work: Work, outcome: Outcome & { kind: 'commit' }, result: CommitResult): void {
+    this.#turn.begin(undefined);
+    if (result === 'durable') {
+      this.#parts.service.committed(outcome.commit, this.#turn.now);
+      this.#parts.report.committed(outcome.commit);
+      this.#answer(work, outcome.reply, outcome.refusal);
+      const { peer } = work.exchange;
+      this.#parts.service.devices.changed(outcome.commit, peer, isPlainPeer(peer), this.#out.downlink);
+      this.#parts.service.devices.reported(outcome.commit, this.#out.downlink);
+    } else {
+      this.#decideAgain(work, result);
+    }
+    this.#turn.end();
+  }
+
+  /** After a conflict; what the disk refuses, or what others change again and again, is put off. */
+  #decideAgain(work: Work, why: CommitResult): void {
+    if (why === 'conflict' && work.attempts++ < maxAttempts) return this.decide(work);
+    this.#parts.report.unavailable(why);
+    this.#answer(work, unavailable(retryAfterSeconds));
+  }
+
+  /** Every answer may be forgotten early: the record recognises its last exchange, and a refusal changes nothing. */
+  #answer(work: Work, reply: Reply, why?: Refusal): void {
+    const { exchange, context } = work;
+    if (work.limit !== unlimited && answerLength(exchange, reply) > work.limit) {
+      const long = refusal('address-not-proved');
+      return this.#answer({ ...work, limit: unlimited }, answerTo(long, undefined), long);
+    }
+    const fresh = why !== undefined && wantsEcho.has(why.reason) ? this.#withEcho(context, reply) : reply;
+    if (why !== undefined) this.#parts.report.refusal(why, reply.code, context);
+    this.#parts.report.answered(reply.code);
+    this.#parts.coap.respond(
+      this.#turn.now,
+      exchange,
+      fresh,
+      this.#out.coap,
+      reply.code !== ResponseCode.ServiceUnavailable,
+    );
+  }
+
+  #withEcho({ remote }: Context, reply: Reply): Reply {
+    const echo = this.#parts.proof?.echo(this.#turn.now.instant, remote);
+    return echo === undefined ? reply : { ...reply, options: reply.options.with(Echo, echo) };
+  }
+}
+
+/** Where answers and questions go, and who else hears of changes. */
+export interface DecisionsOut extends Pick<Questions, 'ask'> {
+  readonly coap: CoapOut;
+  readonly downlink: DownlinkOut;
+}
+
+/** A request until it is answered. */
+export interface Work {
+  readonly exchange: Exchange;
+  readonly context: Context;
+  readonly decide: (turn: RequestContext) => Outcome;
+  /** How long the answer may be, in bytes. */
+  readonly limit: number;
+  /** It has had a turn already. */
+  readonly searching: boolean;
+  attempts: number;
+}
+
+function answerLength({ token, block2 }: Exchange, reply: Reply): number {
+  const { code, options, payload } = sliceReply(reply, block2, defaultLimits.blockSize);
+  // Without a payload nothing that we say comes near the limit.
+  if (payload.length === 0) return 0;
+  return encodeMessage({ kind: 'response', type: 'ACK', messageId: 0, token, code, options, payload }).length;
+}
+
+const wantsEcho: ReadonlySet<string> = new Set<RefusalReason>(['address-not-proved', 'out-of-order']);
+export const unlimited = Number.POSITIVE_INFINITY;
+const maxAttempts = 5;
+const maxUnfinished = 16;
+const retryAfterSeconds = 30;
