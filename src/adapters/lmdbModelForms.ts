@@ -190,7 +190,7 @@ type StoredDesired = [
 // Stored by position: append, never reorder.
 const desiredStates = ['pending', 'delivered', 'refused'] as const;
 const sources = ['profile', 'device', 'operator'] as const;
-const states = ['wanted', 'active', 'refused', 'ending'] as const;
+const states = ['wanted', 'active', 'refused', 'ending', 'split'] as const;
 const kinds = [
   'read',
   'write',

@@ -19,14 +19,17 @@ import { type Operation, observeOf, operate, present } from './operations.ts';
 export class Application {
   readonly objects: DeviceObjects;
   readonly formats: readonly number[];
+  readonly composites: boolean;
   readonly attributes = new Attributes();
   readonly #confirmable: boolean;
   readonly #observations = new DeviceObservations(maxObservations, path => this.attributes.effective(path));
   readonly #moving: MovingValues;
 
-  constructor(objects: DeviceObjects, formats: readonly number[], { confirmable = false, moving = [] }: Behaviour) {
+  constructor(objects: DeviceObjects, formats: readonly number[], behaviour: Behaviour) {
+    const { confirmable = false, moving = [], withoutComposites = false } = behaviour;
     this.objects = objects;
     this.formats = formats;
+    this.composites = !withoutComposites;
     this.#confirmable = confirmable;
     this.#moving = new MovingValues(moving);
   }

@@ -10,6 +10,8 @@ export interface Behaviour {
   readonly awake?: Milliseconds;
   /** Never answers what the server asks, nor acknowledges it. */
   readonly mute?: boolean;
+  /** Knows no composite operations, and answers 4.05 to their methods. */
+  readonly withoutComposites?: boolean;
   /** Whether notifications are Confirmable, where no `con` attribute says it. By default they are not. */
   readonly confirmable?: boolean;
   /** What changes by itself. */

@@ -47,6 +47,8 @@ export interface Operated {
   readonly attributes: Attributes;
   /** The Content-Formats that the device speaks, the one it prefers first. */
   readonly formats: readonly number[];
+  /** Whether it knows Read-, Write- and Observe-Composite. */
+  readonly composites: boolean;
 }
 
 /** Does what the server asks for (LwM2M Core 1.2 §6.3, §6.4; Transport 1.2 §6.4 for the mapping to CoAP). */
@@ -60,7 +62,7 @@ export function operate(device: Operated, request: Request): Operation {
         ? discover(device, path)
         : read(device, path, request);
     case Method.FETCH:
-      return readComposite(device, path, request);
+      return device.composites ? readComposite(device, path, request) : answer(ResponseCode.MethodNotAllowed);
     case Method.PUT:
       return request.options.has(ContentFormat) || request.payload.length > 0
         ? write(device, path, request, true)
@@ -68,7 +70,7 @@ export function operate(device: Operated, request: Request): Operation {
     case Method.POST:
       return post(device, path, request);
     case Method.iPATCH:
-      return writeComposite(device, path, request);
+      return device.composites ? writeComposite(device, path, request) : answer(ResponseCode.MethodNotAllowed);
     case Method.DELETE:
       return remove(device, path);
     default:

@@ -40,8 +40,9 @@ export type ObservationSource = 'profile' | 'device' | 'operator';
 /**
  * `wanted`: still to be made. `active`: the device accepted it on `peer`. `refused`: it answered that it will not; it
  * is asked again when it registers again. `ending`: an operator wants it no more, and the device is still to hear of it.
+ * `split`: the device does not observe these paths together, so that each is observed by itself, for as long as it stays.
  */
-export type ObservationState = 'wanted' | 'active' | 'refused' | 'ending';
+export type ObservationState = 'wanted' | 'active' | 'refused' | 'ending' | 'split';
 
 /** What somebody wishes to be observed. */
 export type Wish = Pick<Observation, 'paths' | 'attributes' | 'source'>;
@@ -72,10 +73,14 @@ export function replaceObservations(
   const kept = before
     .filter(({ source, state }) => source === 'operator' && state !== 'ending')
     .slice(0, maxObservations);
+  const split = new Set(before.filter(({ state }) => state === 'split').map(({ paths }) => paths.join(' ')));
   const wished = new Map<string, Wish>();
   for (const wish of [...kept, ...wishes]) {
-    const key = wish.paths.join(' ');
-    if (!wished.has(key) && wished.size < maxObservations) wished.set(key, wish);
+    const parts = split.has(wish.paths.join(' ')) ? wish.paths.map(path => ({ ...wish, paths: [path] })) : [];
+    for (const each of [wish, ...parts]) {
+      const key = each.paths.join(' ');
+      if (!wished.has(key) && wished.size < maxObservations) wished.set(key, each);
+    }
   }
   const changes: ObservationChange[] = [];
   const change = (id: number, expected: number, observation: Observation | undefined) =>
@@ -84,11 +89,48 @@ export function replaceObservations(
     const key = observation.paths.join(' ');
     const wish = wished.get(key);
     wished.delete(key);
+    if (wish !== undefined && observation.state === 'split') continue;
     change(observation.id, observation.version, wish && wanted(wish, observation.id, observation.version + 1, wall));
   }
   let id = before.at(-1)?.id ?? 0;
   for (const wish of wished.values()) change(++id, 0, wanted(wish, id, 1, wall));
   return changes;
+}
+
+/**
+ * A device will not observe some paths together (Observe-Composite): each is wanted by itself from now on, as far as there
+ * is room. That it was split stays stored, so that the next registration does not begin with the same refusal.
+ */
+export function splitObservation(
+  row: Row,
+  generation: number,
+  before: readonly Observation[],
+  composite: Observation,
+  reason: string,
+  wall: WallTime,
+): ObservationChange[] {
+  const split: Observation = {
+    ...composite,
+    version: composite.version + 1,
+    state: 'split',
+    reason,
+    peer: undefined,
+    token: undefined,
+    since: wall,
+  };
+  const present = new Set(before.map(({ paths }) => paths.join(' ')));
+  let id = before.at(-1)?.id ?? composite.id;
+  const parts = composite.paths
+    .filter(path => !present.has(path))
+    .slice(0, Math.max(0, maxObservations - before.length))
+    .map(path => ({
+      row,
+      generation,
+      id: ++id,
+      expected: 0,
+      observation: wanted({ ...composite, paths: [path] }, id, 1, wall),
+    }));
+  return [{ row, generation, id: composite.id, expected: composite.version, observation: split }, ...parts];
 }
 
 export function wanted({ paths, attributes, source }: Wish, id: number, version: number, since: WallTime): Observation {

@@ -6,7 +6,7 @@ import { Observe } from '../coap/codec/option.ts';
 import type { RequestFault } from '../coap/exchange.ts';
 import type { ObservationId } from '../coap/observations.ts';
 import type { Row } from '../fleet/names.ts';
-import { hasAttributes, type Observation } from '../fleet/observation.ts';
+import { hasAttributes, type Observation, splitObservation } from '../fleet/observation.ts';
 import type { FleetRules, Registered } from '../fleet/registration.ts';
 import type { Commit } from '../fleet/store.ts';
 import { isContentFault } from '../lwm2m/content/fault.ts';
@@ -79,7 +79,7 @@ function observe(
   const accept = paths.length > 1 ? compositeFormat(dossier.formats) : preferredFormat(dossier.formats);
   const draft = observeDraft(paths, attributes, dossier.root, accept);
   const token = out.newObservationToken(peer);
-  if (isContentFault(draft)) return done(outcomeOf(asked, 'refused', draft.reason, token, undefined, out));
+  if (isContentFault(draft)) return done(refusedOutcome(asked, draft.reason, token, out));
   const standing = { id: observationIdOf(record.row, observation.id), token };
   const handle = out.ask(
     peer,
@@ -89,15 +89,27 @@ function observe(
       response: (response, lasts) => {
         if (lasts) return done(outcomeOf(asked, 'active', attributesRefused, token, response, out));
         const reason = response.code >>> 5 === 2 ? 'not-observable' : codeText(response.code);
-        done(outcomeOf(asked, 'refused', reason, token, undefined, out));
+        done(refusedOutcome(asked, reason, token, out));
       },
       failed: fault => {
         if (fault === 'timeout' || fault === 'peer-gone') return done({ kind: 'unanswered', fault });
-        done(outcomeOf(asked, 'refused', fault, token, undefined, out));
+        done(refusedOutcome(asked, fault, token, out));
       },
     },
   );
   if (handle === undefined) done({ kind: 'unanswered', fault: 'queue-full' });
+}
+
+/** Refused together, they are asked for one by one: many devices of LwM2M 1.2 leave composite operations out. */
+function refusedOutcome(asked: AskedObservation, reason: string, token: Bytes, out: DownlinkOut): ObserveOutcome {
+  const { record, observation, rules } = asked;
+  const { row, generation } = record;
+  const { id, paths } = observation;
+  const { wall } = out.now;
+  if (paths.length === 1) return outcomeOf(asked, 'refused', reason, token, undefined, out);
+  const observations = splitObservation(row, generation, out.view().observations(row), observation, reason, wall);
+  const events = [deviceEvent(rules, 'observation', wall, record, { observation: id, paths, state: 'split', reason })];
+  return { kind: 'answered', active: false, token, commit: { devices: [], observations, events } };
 }
 
 function outcomeOf(

@@ -131,6 +131,33 @@ t.test('several paths are one Observe-Composite with LwM2M 1.2', async t => {
   t.strictSame(world.values(device), { '/3/0/0': 'ACME', '/3303/0/5700': 21.5 });
 });
 
+t.test(
+  'a device that knows no Observe-Composite is observed path by path, and not asked for it at each registration',
+  async t => {
+    const world = new SmallWorld({ profiles: profiles("{paths: ['/3303/0/5700', '/3/0/0'], pmin: 0, pmax: 60}") });
+    const device = world
+      .device('node-1', { objects: thermometer(), behaviour: { withoutComposites: true } })
+      .connect()
+      .register({ version: [1, 2] });
+    world.run(3000);
+    const story = () => world.story(device, 'observation');
+    t.strictSame(story(), ['observation split 4.05', 'observation active', 'observation active']);
+    t.equal(device.device.observations, 2);
+    device.set('/3303/0/5700', 30);
+    world.run(2000);
+    t.strictSame(world.values(device), { '/3/0/0': 'ACME', '/3303/0/5700': 30 });
+
+    world.restart();
+    device.register({ version: [1, 2] });
+    world.run(3000);
+    t.strictSame(story().slice(3), ['observation active', 'observation active']);
+    t.equal(device.device.observations, 2);
+    device.deregister().register({ version: [1, 2] });
+    world.run(3000);
+    t.equal(story()[5], 'observation split 4.05', 'a device that left may have learned it');
+  },
+);
+
 t.test('commands are carried out in order, the urgent one first, one at a time', async t => {
   const world = new SmallWorld();
   const device = world.device('node-1', { objects: thermometer() }).connect().register();
