@@ -56,6 +56,35 @@ t.test('after kill -9 an observation still matches its notifications, without a 
   t.equal(device.device.observations, 1);
 });
 
+t.test('after kill -9 one observation of many would be taken for another, or for none', async t => {
+  const paths = ['/3303/0/5700', '/3303/1/5700', '/3/0/0'];
+  const world = new SmallWorld({
+    profiles: profiles(paths.map(path => `{path: '${path}', pmin: 0, pmax: 3600}`).join(', ')),
+  });
+  const devices = Array.from({ length: 12 }, (_, n) =>
+    world
+      .device(`node-${n}`, { objects: thermometer({ '/3303/1/5700': 1 }) })
+      .connect()
+      .register(),
+  );
+  world.run(seconds(10));
+  t.equal(world.coap.sizes().observations, 36);
+  world.restart();
+  t.equal(world.coap.sizes().observations, 36);
+  const expected = (n: number) => ({ '/3/0/0': `ACME ${n}`, '/3303/0/5700': 30 + n, '/3303/1/5700': -n });
+  // In another order than they were made in.
+  for (const [n, device] of [...devices.entries()].reverse()) {
+    for (const [path, value] of Object.entries(expected(n))) device.set(path, value);
+  }
+  world.run(seconds(10));
+  for (const [n, device] of devices.entries()) {
+    t.strictSame(world.values(device), expected(n), device.name);
+    t.equal(device.device.observations, 3, 'none was rejected');
+    t.strictSame(device.said, ['connected', 'register 2.01']);
+    t.equal(world.story(device, 'observation').length, 3, 'nor made anew');
+  }
+});
+
 t.test(
   'registering again, and an Update on another association, make the observation anew; other updates keep it',
   async t => {

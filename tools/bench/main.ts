@@ -1,6 +1,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../../src/adapters/operatorError.ts';
 import { fail, printJson, printTable } from '../../src/cli/output.ts';
+import { measureDeviceModel } from './deviceModel.ts';
 import { type Measurement, machine } from './figures.ts';
 import { type MicroFigure, micro } from './micro.ts';
 import { type ReportOptions, writeReport } from './report.ts';
@@ -43,6 +44,19 @@ program
   .description("parts of the road without sockets and disk, in units of node-coap's codec")
   .option('--json', 'print one JSON document', false)
   .action(({ json }: { json: boolean }) => printMicro(micro(), json));
+program
+  .command('model')
+  .description('memory of observations that go on, and how fast stored events are read')
+  .option('--observations <count>', 'how many, each of another device', parseCount, 20_000)
+  .option('--events <count>', 'how many are stored', parseCount, 1_000_000)
+  .option('--json', 'print one JSON document', false)
+  .action(({ observations, events, json }: { observations: number; events: number; json: boolean }) =>
+    measureDeviceModel(observations, events)
+      .then(figures =>
+        json ? printJson(figures) : printTable(Object.entries(figures).map(([name, n]) => [name, String(n)])),
+      )
+      .catch(fail),
+  );
 program
   .command('report')
   .description('measure everything, rivals too, and write bench/REPORT.md with its plots; takes minutes')
