@@ -97,3 +97,38 @@ t.test('10,000 resources in one Send would fill the store, or half of it', async
   t.equal(reports(), 1, 'nothing of it is stored');
   t.equal(send(10)[0], '2.04', 'and the device goes on');
 });
+
+t.test('values that cannot be read, or are of the wrong type, would be stored as something', async t => {
+  const registrar = new Registrar();
+  const caller = { psk: 'node-1' };
+  registrar.register({ query: 'lwm2m=1.1&lt=300', contentFormat: 40, payload: '</3303/0>' }, caller);
+  const sent: readonly [
+    what: string,
+    contentFormat: number | undefined,
+    payload: string | Uint8Array,
+    reason: string,
+  ][] = [
+    ['TLV cut short', 11_542, Uint8Array.of(0xc8, 0x00, 0xff, 0x01), 'send-unreadable'],
+    ['TLV at the root', 11_542, Uint8Array.of(0xc1, 0x00, 0x01), 'send-unreadable'],
+    ['SenML JSON cut short', 110, '[{"n":"/3303/0/5700","v":1', 'send-unreadable'],
+    ['SenML without a value', 110, '[{"n":"/3303/0/5700"}]', 'send-unreadable'],
+    ['SenML of no path', 110, '[{"n":"/a/b","v":1}]', 'send-unreadable'],
+    ['a field that must be understood', 110, '[{"n":"/3303/0/5700","v":1,"x_":1}]', 'send-unreadable'],
+    ['SenML CBOR cut short', 112, Uint8Array.of(0x81, 0xa2, 0x00), 'send-unreadable'],
+    ['SenML CBOR that is no list', 112, Uint8Array.of(0xa0), 'send-unreadable'],
+    ['LwM2M CBOR cut short', 11_544, Uint8Array.of(0xbf, 0x19, 0x0c), 'send-unreadable'],
+    ['a text for a number', 110, '[{"n":"/3303/0/5700","vs":"warm"}]', 'send-unreadable'],
+    ['one of two wrong', 110, '[{"n":"/3303/0/5700","v":1},{"n":"/3303/0/5701","v":2}]', 'send-unreadable'],
+    ['a text without a path', undefined, '21.5', 'send-unreadable'],
+    ['a format that holds no values', 40, '</3303/0>', 'content-format'],
+  ];
+  for (const [what, contentFormat, payload, reason] of sent) {
+    const answer = registrar.send({ ...(contentFormat === undefined ? {} : { contentFormat }), payload }, caller);
+    t.strictSame([codeOf(answer), registrar.refused], [reason === 'content-format' ? '4.15' : '4.00', reason], what);
+  }
+  t.notOk(
+    registrar.events.some(({ type }) => type === 'value'),
+    'nothing of it is stored',
+  );
+  t.strictSame(codeOf(registrar.send({ contentFormat: 110, payload: '[{"n":"/3303/0/5700","v":1}]' }, caller)), '2.04');
+});
