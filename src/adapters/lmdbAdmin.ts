@@ -27,7 +27,7 @@ import { mayModel, putRecord, readObservations, writeModel } from './lmdbModel.t
 import { removeSession } from './lmdbSessions.ts';
 import { takeRows } from './lmdbStore.ts';
 import { TermWrites } from './lmdbTerms.ts';
-import { OperatorError } from './operatorError.ts';
+import { OperatorError, UsageError } from './operatorError.ts';
 
 /**
  * What operators change: credentials. Each change is one transaction with its event, checked against what is there at
@@ -229,10 +229,10 @@ export interface ShownCredential {
 /** Throws `OperatorError` with what is wrong. */
 export function checkCredential({ identity, key }: { identity: Bytes; key: Bytes }): void {
   if (identity.length === 0 || identity.length > maxIdentityBytes) {
-    throw new OperatorError(`an identity has 1 to ${maxIdentityBytes} bytes, this one ${identity.length}`);
+    throw new UsageError(`an identity has 1 to ${maxIdentityBytes} bytes, this one ${identity.length}`);
   }
   if (key.length === 0 || key.length > maxKeyBytes) {
-    throw new OperatorError(`a key has 1 to ${maxKeyBytes} bytes, this one ${key.length}`);
+    throw new UsageError(`a key has 1 to ${maxKeyBytes} bytes, this one ${key.length}`);
   }
 }
 

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { type Environment, readMeta } from '../adapters/lmdbEnvironment.ts';
 import { findDevices } from '../adapters/lmdbTerms.ts';
-import { OperatorError } from '../adapters/operatorError.ts';
+import { OperatorError, UsageError } from '../adapters/operatorError.ts';
 import type { WallTime } from '../base/time.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import { type DeviceView, deviceView } from '../fleet/deviceView.ts';
@@ -64,7 +64,7 @@ function conditionsOf({ where, state }: ListOptions): readonly Condition[] {
   if (isQueryFault(parsed)) {
     // On one line, so that the caret stands under what it means.
     const line = where!.replace(/\s/g, ' ');
-    throw new OperatorError(`--where: ${parsed.message}\n  ${line}\n  ${' '.repeat(parsed.position)}^`);
+    throw new UsageError(`--where: ${parsed.message}\n  ${line}\n  ${' '.repeat(parsed.position)}^`);
   }
   return state === undefined ? parsed : [...parsed, { field: 'state', operator: '=', value: state, prefix: false }];
 }

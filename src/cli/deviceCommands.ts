@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { cancelCommand, queueCommand } from '../adapters/deviceAdmin.ts';
 import type { Environment } from '../adapters/lmdbEnvironment.ts';
 import { readCommands } from '../adapters/lmdbModel.ts';
-import { OperatorError } from '../adapters/operatorError.ts';
+import { OperatorError, UsageError } from '../adapters/operatorError.ts';
 import { seconds, type WallTime } from '../base/time.ts';
 import { codeText } from '../coap/codec/code.ts';
 import { type CommandId, type Command as DeviceCommand, isOver, type Operation } from '../fleet/command.ts';
@@ -194,7 +194,7 @@ function writing(opened: OpenDevice, texts: readonly string[], update: boolean):
   const assignments = isPair ? [{ path: first, value: second! }] : texts.map(parseAssignment);
   const [only] = assignments;
   if (assignments.length === 1) return writeOperation(opened.path(only!.path), only!.value, update, opened.dossier);
-  if (update) throw new OperatorError('--update is for one value: a Write-Composite leaves what it does not name');
+  if (update) throw new UsageError('--update is for one value: a Write-Composite leaves what it does not name');
   const entries = entriesOf(opened, assignments);
   return isContentFault(entries) ? entries : writeComposite(entries, opened.dossier);
 }
@@ -203,7 +203,7 @@ function writing(opened: OpenDevice, texts: readonly string[], update: boolean):
 function creating(opened: OpenDevice, text: string, texts: readonly string[]): Operation | ContentFault {
   const path = opened.path(text);
   const level = levelOf(path);
-  if (level !== 'object' && level !== 'instance') throw new OperatorError(`${text} is no object and no instance`);
+  if (level !== 'object' && level !== 'instance') throw new UsageError(`${text} is no object and no instance`);
   const instance = level === 'instance' ? path : instancePath(objectOf(path)!, 0);
   const assignments = texts
     .map(parseAssignment)

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { setDesired, unsetDesired } from '../adapters/deviceAdmin.ts';
 import { readDesired, readValue } from '../adapters/lmdbModel.ts';
-import { OperatorError } from '../adapters/operatorError.ts';
+import { OperatorError, UsageError } from '../adapters/operatorError.ts';
 import type { WallTime } from '../base/time.ts';
 import { type Desired, isDue } from '../fleet/desired.ts';
 import { jsonValue } from '../fleet/value.ts';
@@ -61,7 +61,7 @@ function entryOf(known: KnownDevice, text: string): { path: ValuePath; value: De
   const { registration } = record;
   const types = registration === undefined ? definitions : dossierOf(known, { ...record, registration }).types;
   const entry = entryFromText(known.path(path), value, types);
-  if (isContentFault(entry)) throw new OperatorError(entry.detail ?? entry.reason);
+  if (isContentFault(entry)) throw new UsageError(entry.detail ?? entry.reason);
   return entry;
 }
 

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
-import { OperatorError } from '../adapters/operatorError.ts';
+import { OperatorError, UsageError } from '../adapters/operatorError.ts';
 import type { ObjectDefinition, ResourceDefinition } from '../lwm2m/definition.ts';
-import type { Definitions } from '../lwm2m/definitions.ts';
+import { type Definitions, isNameFault } from '../lwm2m/definitions.ts';
 import { pathIds } from '../lwm2m/path.ts';
 import { formatVersion, parseVersion } from '../lwm2m/version.ts';
 import { examples } from './options.ts';
@@ -61,7 +61,7 @@ async function list({ objects, json }: ObjectOptions): Promise<void> {
 async function show(text: string, { objects, json, objectVersion }: ShowOptions): Promise<void> {
   const definitions = await definitionsWith(objects);
   const version = objectVersion === undefined ? undefined : parseVersion(objectVersion);
-  if (objectVersion !== undefined && version === undefined) throw new OperatorError(`${objectVersion} is no version`);
+  if (objectVersion !== undefined && version === undefined) throw new UsageError(`${objectVersion} is no version`);
   const object = definitions.object(idOf(definitions, text), version);
   if (object === undefined) throw new OperatorError(`object ${text} is not known`);
   if (version !== undefined && formatVersion(object.version) !== objectVersion) {
@@ -83,9 +83,9 @@ async function check(files: readonly string[]): Promise<void> {
 /** `3303`, `/3303` or a name. */
 function idOf(definitions: Definitions, text: string): number {
   const path = definitions.resolve(/^\d+$/.test(text) ? `/${text}` : text);
-  if (typeof path === 'object') throw new OperatorError(path.message);
+  if (isNameFault(path)) throw path.isUnreadable ? new UsageError(path.message) : new OperatorError(path.message);
   const [object, ...below] = pathIds(path);
-  if (object === undefined || below.length > 0) throw new OperatorError(`${text} is no object`);
+  if (object === undefined || below.length > 0) throw new UsageError(`${text} is no object`);
   return object;
 }
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Environment } from '../adapters/lmdbEnvironment.ts';
 import { readDefinitions } from '../adapters/objectFiles.ts';
-import { OperatorError } from '../adapters/operatorError.ts';
+import { OperatorError, UsageError } from '../adapters/operatorError.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
 import type { Registered } from '../fleet/registration.ts';
 import { type Definitions, isNameFault } from '../lwm2m/definitions.ts';
@@ -73,7 +73,7 @@ export function dossierOf({ definitions }: KnownDevice, record: Registered): Dos
 /** `PATH=VALUE`, as it is written for several at once. */
 export function parseAssignment(text: string): { path: string; value: string } {
   const equals = text.indexOf('=');
-  if (equals < 1) throw new OperatorError(`"${text}" is not written as PATH=VALUE`);
+  if (equals < 1) throw new UsageError(`"${text}" is not written as PATH=VALUE`);
   return { path: text.slice(0, equals), value: text.slice(equals + 1) };
 }
 
@@ -90,6 +90,6 @@ export function unitOf(path: Path, definitions: Definitions): string | undefined
 
 function pathOf(text: string, definitions: Definitions): Path {
   const path = definitions.resolve(text);
-  if (isNameFault(path)) throw new OperatorError(path.message);
+  if (isNameFault(path)) throw path.isUnreadable ? new UsageError(path.message) : new OperatorError(path.message);
   return path;
 }

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { OperatorError } from '../adapters/operatorError.ts';
+import { UsageError } from '../adapters/operatorError.ts';
 import { type Bytes, fromHex, textOf, toHex, utf8 } from '../base/bytes.ts';
 import { type EndpointName, parseEndpointName } from '../fleet/names.ts';
 
@@ -21,7 +21,7 @@ export function examples(...lines: readonly string[]): string {
 
 export function endpointName(text: string): EndpointName {
   const name = parseEndpointName(text);
-  if (name === undefined) throw new OperatorError('an endpoint name has 1 to 63 bytes and no control characters');
+  if (name === undefined) throw new UsageError('an endpoint name has 1 to 63 bytes and no control characters');
   return name;
 }
 
@@ -29,7 +29,7 @@ export function endpointName(text: string): EndpointName {
 export function identityBytes(text: string): Bytes {
   if (!text.startsWith('hex:')) return utf8(text);
   const bytes = fromHex(text.slice(4));
-  if (bytes === undefined) throw new OperatorError('after hex: an identity is written in hexadecimal');
+  if (bytes === undefined) throw new UsageError('after hex: an identity is written in hexadecimal');
   return bytes;
 }
 
@@ -41,7 +41,7 @@ export function identityText(identity: Bytes): string {
 export function keyBytes(text: string): Bytes {
   const key = fromHex(text);
   if (key === undefined)
-    throw new OperatorError('a key is written in hexadecimal, for example from: openssl rand -hex 16');
+    throw new UsageError('a key is written in hexadecimal, for example from: openssl rand -hex 16');
   return key;
 }
 

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { OperatorError } from '../adapters/operatorError.ts';
+import { OperatorError, UsageError } from '../adapters/operatorError.ts';
 
 /** One JSON document on stdout. */
 export function printJson(value: unknown): void {
@@ -47,7 +47,7 @@ export function printable(text: string): string {
 export function fail(error: unknown): never {
   const known = error instanceof OperatorError;
   process.stderr.write(`rollcall: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
-  process.exit(1);
+  process.exit(error instanceof UsageError ? 2 : 1);
 }
 
 async function writeRows(rows: readonly (readonly string[])[], before: readonly number[]): Promise<number[]> {

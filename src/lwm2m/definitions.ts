@@ -74,16 +74,16 @@ export class Definitions implements ResourceTypes {
   resolve(text: string): Path | NameFault {
     const path = parsePath(text);
     if (path !== undefined) return path;
-    if (text.length > maxNameLength) return nameFault(text.slice(0, 64), 'is too long', []);
+    if (text.length > maxNameLength) return nameFault(text.slice(0, 64), 'is too long', [], true);
     const [, objectName, instance, resourceName, resourceInstance] = named.exec(text) ?? [];
-    if (objectName === undefined) return nameFault(text, 'is no path', []);
+    if (objectName === undefined) return nameFault(text, 'is no path', [], true);
     const objects = isNumber(objectName) ? [Number(objectName)] : this.#objectsNamed(objectName);
     const found = objects.flatMap(object => this.#resourcesNamed(object, resourceName).map(ids => [object, ...ids]));
     const paths = found.map(([object, resource]) =>
       pathOf([object, instance, resource, resourceInstance].filter(id => id !== undefined).map(Number)),
     );
     if (paths.length === 1 && paths[0] !== undefined) return paths[0];
-    if (paths.includes(undefined)) return nameFault(text, `has a number above ${maxPathId}`, []);
+    if (paths.includes(undefined)) return nameFault(text, `has a number above ${maxPathId}`, [], true);
     if (paths.length > 1) return nameFault(text, 'may be each of', paths as Path[]);
     return objects.length === 0
       ? nameFault(objectName, 'is the name of no known object', [])
@@ -139,6 +139,8 @@ export interface NameFault {
   readonly text: string;
   readonly message: string;
   readonly candidates: readonly Path[];
+  /** It is no path, whatever objects are known. */
+  readonly isUnreadable: boolean;
 }
 
 export function isNameFault(value: Path | NameFault): value is NameFault {
@@ -181,12 +183,13 @@ function key({ id, version }: Pick<KnownObject, 'id' | 'version'>): string {
   return `${id} ${version[0]}.${version[1]}`;
 }
 
-function nameFault(text: string, message: string, candidates: readonly Path[]): NameFault {
+function nameFault(text: string, message: string, candidates: readonly Path[], isUnreadable = false): NameFault {
   return {
     kind: 'name-fault',
     text,
     message: `"${text}" ${message}${candidates.map(path => ` ${path}`).join(',')}`,
     candidates,
+    isUnreadable,
   };
 }
 

@@ -33,9 +33,9 @@ t.test('wrong usage ends with 2, help with 0, and what cannot be done with 1', a
     [['serve', '--dtls-timeout', 'soon'], 2],
     [['serve', '--resume-within', '-1'], 2],
     [['device', 'show', 'nobody', '--data', data], 1],
-    [['credential', 'add', 'x'.repeat(64), '--data', data], 1],
-    [['credential', 'add', 'a', '--key', 'xyz', '--data', data], 1],
-    [['credential', 'add', 'a', '--key', '', '--data', data], 1],
+    [['credential', 'add', 'x'.repeat(64), '--data', data], 2],
+    [['credential', 'add', 'a', '--key', 'xyz', '--data', data], 2],
+    [['credential', 'add', 'a', '--key', '', '--data', data], 2],
     [['credential', 'import', '/nowhere', '--data', data], 1],
   ];
   for (const [args, expected] of runs) {

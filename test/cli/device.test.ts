@@ -51,7 +51,7 @@ t.test('a list of devices', async t => {
     for (const [where, at, words] of mistakes) {
       const { code, stderr } = await list('--where', where);
       const [message, text, caret] = stderr.split('\n');
-      t.equal(code, 1, where);
+      t.equal(code, 2, where);
       t.match(message, words);
       t.equal(text, `  ${where.replace('\n', ' ')}`);
       const place = at === '' ? where.length : where.lastIndexOf(at);

@@ -25,6 +25,10 @@ t.test('objects are shown by id and by name, own ones among them', async t => {
     [['show', 'Lamp'], 1, /"Lamp" is the name of no known object/],
     [['show', 'Location'], 1, /may be each of \/6, \/3336/],
     [['list', '--objects', '/nowhere'], 1, /ENOENT/],
+    [['show', '32000'], 1, /object 32000 is not known/],
+    [['show', '99999'], 2, /has a number above 65534/],
+    [['show', '/3303/0'], 2, /is no object/],
+    [['show', '3303', '--object-version', 'new'], 2, /new is no version/],
     [['show'], 2, /missing required argument/],
   ];
   for (const [args, code, output] of runs) {
