@@ -30,6 +30,7 @@ export const targets: readonly Target[] = [
     name: 'coap-hostile',
     holds: 'whatever datagrams come, at most one goes back for each, it is a message, and every table keeps its bound',
     seeds: [
+      concatBytes(...Array.from({ length: 12 }, (_, n) => Uint8Array.of(n % 3, 4, 0x40, 2, 0, 3 * n))),
       framed(
         encodeMessage({
           kind: 'request',
@@ -221,7 +222,7 @@ function bodyOf(number: number, size: number): Bytes {
 function checkHostile(bytes: Bytes): void {
   const choices = new Choices(bytes);
   const limits = {
-    maxExchanges: 8,
+    maxExchanges: 6,
     maxBody: 256,
     maxBodies: 2,
     blockSize: 32,

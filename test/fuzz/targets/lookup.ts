@@ -4,6 +4,7 @@ import type { WallTime } from '../../../src/base/time.ts';
 import { parseLinks } from '../../../src/coap/codec/linkFormat.ts';
 import { UriQuery } from '../../../src/coap/codec/option.ts';
 import { encodeAllocation } from '../../../src/fleet/allocation.ts';
+import { type Attribute, DeviceAttributes } from '../../../src/fleet/attributes.ts';
 import type { DeviceRecord } from '../../../src/fleet/device.ts';
 import { isQueryFault, parseQuery, selectionOf } from '../../../src/fleet/query.ts';
 import type { Selection } from '../../../src/fleet/store.ts';
@@ -64,8 +65,12 @@ const records: readonly DeviceRecord[] = [
     description: { links: Array.from({ length: 70 }, (_, i) => ({ href: `/l/${i}`, attributes: { rt: 'many' } })) },
   }),
 ];
+/** Everything that they can be asked for by, whole and by its beginning. */
+const asked = records
+  .flatMap(record => [...new DeviceAttributes(record).all()])
+  .filter(([, value], at, all) => at === all.findIndex(([, other]) => other === value));
 const terms = new Map(records.map(record => [record, new Set(termsOf(record))]));
-const asked = { now: wall, rules, address: '192.0.2.9', only: undefined };
+const now = { now: wall, rules, address: '192.0.2.9', only: undefined };
 
 const conditions = [
   'object=3303;1.1 and manufacturer=Acme',
@@ -109,13 +114,13 @@ export const targets: readonly Target[] = [
   {
     name: 'where',
     holds: 'a condition means something or says where it does not, and the index loses no device that it is true of',
-    seeds: conditions.map(utf8),
+    seeds: [...conditions, ...asked.map(([name, value]) => `${name}="${value}"`), ...asked.map(beginning)].map(utf8),
     words,
     check: bytes => {
       const text = textOf(bytes);
       if (text === undefined) return;
       const found = parseQuery(text);
-      if (!isQueryFault(found)) return ensureSound(selectionOf(found, asked), text);
+      if (!isQueryFault(found)) return ensureSound(selectionOf(found, now), text);
       ensure(found.position >= 0 && found.position <= text.length, 'a place beyond the text', found, text);
     },
   },
@@ -123,6 +128,7 @@ export const targets: readonly Target[] = [
     name: 'search',
     holds: 'a search is bounded, shows the links of the devices that it accepts, and the index loses none of them',
     seeds: [
+      ...asked.flatMap(([name, value], n) => `${n % 2}${name}=${value}`),
       '0ep=node-4*\nrt=core.rd-ep',
       '1rt=temperature\ncount=10\npage=2',
       '0where=object=3303 and lifetime>1h',
@@ -136,7 +142,7 @@ export const targets: readonly Target[] = [
       const search = parseSearch((bytes[0] ?? 0) % 2 === 0 ? 'ep' : 'res', text.split('\n'));
       if (isRefusal(search)) return ensure(search.reason in answers, 'a refusal without an answer', search);
       ensure(search.count >= 1 && search.count <= maxCount, 'how many', search);
-      const view = new SearchView(search, asked);
+      const view = new SearchView(search, now);
       ensureSound(view, text);
       for (const record of records) {
         const links = view.linksOf(record);
@@ -178,6 +184,10 @@ export const targets: readonly Target[] = [
     check: checkDirectory,
   },
 ];
+
+function beginning([name, value]: Attribute): string {
+  return `${name}=${value.split(' ')[0]!.slice(0, 5)}*`;
+}
 
 /** What is read as: the Content-Format, how long the query is, the query with `&` between its parameters, and the payload. */
 function registrationOf(format: number, query: string, payload: Bytes): Bytes {
