@@ -2,10 +2,14 @@ import t, { type Test } from 'tap';
 import { utf8 } from '../../src/base/bytes.ts';
 import type { Peer } from '../../src/base/peer.ts';
 import type { WallTime } from '../../src/base/time.ts';
+import { noRow } from '../../src/fleet/credential.ts';
+import { type Desired, delivered, desire } from '../../src/fleet/desired.ts';
 import type { EndpointName, Row } from '../../src/fleet/names.ts';
 import type { SessionChange, SessionRow } from '../../src/fleet/session.ts';
 import { type Commit, type CommitResult, emptyCommit, type Store } from '../../src/fleet/store.ts';
+import { resourcePath } from '../../src/lwm2m/path.ts';
 import { keptSessions } from '../support/keptSessions.ts';
+import { wall } from '../support/records.ts';
 import { changeOf, lmdbSubject, memorySubject, recordOf, type StoreSubject } from '../support/storeSubjects.ts';
 
 const identity = utf8('node-1');
@@ -44,6 +48,39 @@ for (const [name, make] of [
     t.notOk(settled);
     await commit(store, emptyCommit);
     t.ok(settled);
+  });
+
+  check(
+    'a desired value outlives registrations, and one that was set anew meanwhile is a conflict',
+    async (t, subject) => {
+      const { store } = subject;
+      const { row } = await subject.addCredential('node-1', identity);
+      const path = resourcePath(3308, 0, 5900);
+      const first = desire(path, 20, undefined, wall);
+      const change = (desired: Desired | undefined, expected: number) => ({
+        ...emptyCommit,
+        desired: [{ row, path, expected, desired }],
+      });
+      t.equal(await commit(store, change(first, 0)), 'durable');
+      const again = desire(path, 25, first, wall);
+      t.equal(await commit(store, change(again, 1)), 'durable');
+      const answer = delivered(first, recordOf(row, 1).registration!, wall);
+      t.equal(await commit(store, change(answer, 1)), 'conflict', 'the answer to the Write of 20');
+      t.strictSame(store.view().desired(row), [again]);
+      t.ok([...store.rowsWithWork()].includes(row), 'found at the start');
+      const reopened = await subject.reopen();
+      t.strictSame(reopened.view().desired(row), [again]);
+      t.equal(await commit(reopened, change(undefined, 2)), 'durable');
+      t.strictSame(reopened.view().desired(row), []);
+    },
+  );
+
+  check('an operator has no row, and its name is taken', async (t, { store, addOperator }) => {
+    await addOperator('dashboard', utf8('dashboard'));
+    const view = store.view();
+    t.match(view.credential(utf8('dashboard')), { role: 'operator', row: noRow });
+    t.equal(view.row('dashboard' as EndpointName, undefined), undefined);
+    t.ok(view.nameHasCredential('dashboard' as EndpointName, undefined));
   });
 
   check('commits settle in the order in which they were asked for, whatever becomes of them', async (t, { store }) => {

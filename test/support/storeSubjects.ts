@@ -20,6 +20,7 @@ export interface StoreSubject {
   readonly store: Store;
   /** As `rollcall credential add`. */
   addCredential(name: string, identity: Bytes): Promise<{ id: CredentialId; row: Row }>;
+  addOperator(name: string, identity: Bytes): Promise<void>;
   revoke(name: string, identity: Bytes): Promise<void>;
   /** As `rollcall device forget`: one change of the record. */
   forget(name: string): Promise<void>;
@@ -44,6 +45,11 @@ export async function lmdbSubject(): Promise<StoreSubject> {
       await current.administration.add(wall, [{ endpoint, sector: undefined, identity, key }]);
       const { id } = current.administration.credential(identity)!;
       return { id, row: current.administration.device(endpoint, undefined)!.row };
+    },
+    async addOperator(name, identity) {
+      const key = utf8('sixteen byte key');
+      const wanted = { endpoint: name as EndpointName, sector: undefined, identity, key, role: 'operator' } as const;
+      await current.administration.add(wall, [wanted]);
     },
     async revoke(name, identity) {
       await current.administration.revoke(wall, name as EndpointName, undefined, identity);
@@ -72,6 +78,9 @@ export async function memorySubject(): Promise<StoreSubject> {
     store,
     async addCredential(name, identity) {
       return admin.addCredential(wall, name as EndpointName, identity, utf8('sixteen byte key'));
+    },
+    async addOperator(name, identity) {
+      admin.addCredential(wall, name as EndpointName, identity, utf8('sixteen byte key'), 'operator');
     },
     async revoke(_name, identity) {
       admin.revoke(wall, identity);
