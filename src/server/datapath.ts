@@ -103,7 +103,7 @@ export class Datapath implements Road {
   /** What another process wrote into the store: a revoked credential ends its session, a command is delivered. */
   foreign(event: StoredEvent): void {
     this.#turn.begin(undefined);
-    this.#parts.service.touched(event.row, this.#turn.now);
+    if (recordChanges.has(event.type)) this.#parts.service.touched(event.row, this.#turn.now);
     if (wishes.has(event.type)) this.#parts.service.devices.look(event.row, this.#downlink);
     const credential = event.details?.credential;
     if (event.type === 'credential-revoked' && typeof credential === 'number') {
@@ -323,6 +323,8 @@ function principalOf({ row, credential }: { row: number; credential: number }): 
   return { kind: 'psk', row: row as Row, credential: credential as CredentialId };
 }
 
+/** What of it shows in lookups and last values: an import of a million credentials does not. */
+const recordChanges: ReadonlySet<EventType> = new Set<EventType>(['allocated', 'forgotten']);
 /** What other processes want of a device, or want no more. */
 const wishes: ReadonlySet<EventType> = new Set<EventType>([
   'command',

@@ -75,9 +75,9 @@ for (const [name, make] of [
     },
   );
 
-  check('an operator has no row, and its name is taken', async (t, { store, addOperator }) => {
-    await addOperator('dashboard', utf8('dashboard'));
-    const view = store.view();
+  check('an operator has no row, and its name is taken', async (t, subject) => {
+    await subject.addOperator('dashboard', utf8('dashboard'));
+    const view = subject.store.view();
     t.match(view.credential(utf8('dashboard')), { role: 'operator', row: noRow });
     t.equal(view.row('dashboard' as EndpointName, undefined), undefined);
     t.ok(view.nameHasCredential('dashboard' as EndpointName, undefined));

@@ -91,3 +91,19 @@ t.test('plain CoAP with --insecure-coap looks up as before', async t => {
   const { registrar } = fleet({ insecureCoap: true });
   t.strictSame(names(registrar.get('/rd-lookup/ep')), ['node-1', 'node-2', 'node-3']);
 });
+
+t.test('last values would be there for anybody who knows a name', async t => {
+  for (const insecureCoap of [false, true]) {
+    const { registrar, devices } = fleet({ insecureCoap });
+    for (const caller of [{}, devices[0]!]) {
+      for (const path of ['/device', '/device/node-1', '/device/node-1/3303/0/5700', '/device/nobody']) {
+        t.equal(codeOf(registrar.get(path, observe, caller)), '4.01', path);
+        t.equal(registrar.refused, 'values-need-operator');
+      }
+      const core = registrar.get('/.well-known/core', {}, caller);
+      t.notMatch(textOf(core.payload), /device/, 'nor are they told of it');
+    }
+    t.equal(codeOf(registrar.update('/device/node-1', {}, operator)), '4.05');
+    t.equal(codeOf(registrar.deregister('/device', operator)), '4.05');
+  }
+});
