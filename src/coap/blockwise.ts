@@ -119,11 +119,25 @@ export function sliceReply(whole: Reply, asked: Block | undefined, maxBlock: Blo
   return { code: whole.code, options, payload: whole.payload.subarray(offset, end) };
 }
 
+/**
+ * The largest block that leaves room for the rest of its message in `maxMessage` bytes: of a record whose length a peer
+ * has limited (RFC 6066 §4).
+ */
+export function blockSizeWithin(maxMessage: number | undefined, largest: BlockSize): BlockSize {
+  if (maxMessage === undefined) return largest;
+  let size = largest;
+  while (size > 16 && size + roomForOptions > maxMessage) size = (size / 2) as BlockSize;
+  return size;
+}
+
 /** The block an option names: `undefined` without it, `'invalid'` for a reserved size. */
 export function blockOf(options: Options, option: typeof Block1): Block | undefined | 'invalid' {
   const value = options.get(option);
   return value === undefined ? undefined : (decodeBlock(value) ?? 'invalid');
 }
+
+/** Header, token and options of any message of ours that has a payload, in bytes. */
+export const roomForOptions = 96;
 
 /** Requests with the same peer, code and options build one body; block and size options are no part of it. */
 function bodyKey(peer: Peer, request: Request): string {

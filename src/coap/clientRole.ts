@@ -29,7 +29,11 @@ export class ClientRole {
     this.#random = options.random;
     this.#sequenceOf = options.sequenceOf ?? (() => undefined);
     this.#patience = maxTransmitWait(transmission);
-    this.#requests = new Requests({ ...limits, nstart: transmission.nstart }, peer => this.#newToken(peer));
+    this.#requests = new Requests(
+      { ...limits, nstart: transmission.nstart },
+      peer => this.#newToken(peer),
+      peer => messages.blockSizeOf(peer),
+    );
     this.#observations = new Observations(limits.maxObservations);
   }
 

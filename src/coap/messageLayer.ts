@@ -1,7 +1,9 @@
 import { type Bytes, noBytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import { earlier, type Instant, type Now } from '../base/time.ts';
-import { encodeMessage } from './codec/message.ts';
+import { blockSizeWithin, sliceReply } from './blockwise.ts';
+import type { BlockSize } from './codec/block.ts';
+import { encodeMessage, type Reply } from './codec/message.ts';
 import { type CoapCounters, newCounters } from './counters.ts';
 import { Deduplication } from './deduplication.ts';
 import type { Exchange, RequestHandle } from './exchange.ts';
@@ -19,7 +21,16 @@ export class MessageLayer {
   readonly seen: Deduplication;
   readonly outbox: Outbox<Subject>;
 
-  constructor({ random, sequenceOf }: CoapOptions, limits: CoapLimits, transmission: TransmissionParameters) {
+  readonly #blockSize: BlockSize;
+  readonly #maxMessageOf: CoapOptions['maxMessageOf'];
+
+  constructor(
+    { random, sequenceOf, maxMessageOf }: CoapOptions,
+    limits: CoapLimits,
+    transmission: TransmissionParameters,
+  ) {
+    this.#blockSize = limits.blockSize;
+    this.#maxMessageOf = maxMessageOf;
     const lifetime = exchangeLifetime(transmission);
     this.seen = new Deduplication(lifetime, limits.maxExchanges, Math.floor(random.fraction() * 2 ** 32));
     // Not from 0 on with every new peer: some devices take the first messages of a new session for duplicates.
@@ -28,6 +39,18 @@ export class MessageLayer {
       return sequence === undefined ? Math.floor(random.fraction() * 0x1_0000) : sequence + peer * idStride;
     };
     this.outbox = new Outbox(transmission, random, lifetime, firstId);
+  }
+
+  /** Of blocks to this peer, and from it. */
+  blockSizeOf(peer: Peer): BlockSize {
+    return blockSizeWithin(this.#maxMessageOf?.(peer), this.#blockSize);
+  }
+
+  /** What of an answer goes into one message. */
+  slice({ peer, block2 }: Exchange, answer: Reply): Reply {
+    // Shorter than any block, whatever the peer has limited.
+    if (block2 === undefined && answer.payload.length <= smallestBlock) return answer;
+    return sliceReply(answer, block2, this.blockSizeOf(peer));
   }
 
   /** Whether a message came before; if so, what was sent for it is sent again. */
@@ -94,3 +117,4 @@ export type Subject =
 
 /** Far from a divisor of the space of message IDs, so that neighbouring peers begin far from each other. */
 const idStride = 0x9e37;
+const smallestBlock = 16;

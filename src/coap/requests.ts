@@ -21,6 +21,8 @@ export interface PendingRequest {
   blockToken: Bytes | undefined;
   /** The message that carried the newest block of it; `undefined` while it waits in line. */
   messageId: number | undefined;
+  /** Of our blocks, and of those that we ask for; the peer may want smaller ones. */
+  blockSize: BlockSize;
   /** The part of our body that is on its way. */
   block1: Block | undefined;
   /** What arrived of the answer's body. */
@@ -51,6 +53,7 @@ export type Step =
 export class Requests {
   readonly #limits: RequestLimits;
   readonly #newToken: (peer: Peer) => Bytes;
+  readonly #blockSizeOf: (peer: Peer) => BlockSize;
   readonly #byHandle = new Map<RequestHandle, PendingRequest>();
   readonly #byToken = new Map<string, PendingRequest>();
   readonly #byPeer = new Map<Peer, Line>();
@@ -58,8 +61,9 @@ export class Requests {
   readonly #deadlines = new Deadlines<RequestHandle>();
   #nextHandle = 1;
 
-  constructor(limits: RequestLimits, newToken: (peer: Peer) => Bytes) {
+  constructor(limits: RequestLimits, newToken: (peer: Peer) => Bytes, blockSizeOf: (peer: Peer) => BlockSize) {
     this.#limits = limits;
+    this.#blockSizeOf = blockSizeOf;
     this.#newToken = newToken;
   }
 
@@ -72,6 +76,7 @@ export class Requests {
     if (this.#byHandle.size >= this.#limits.maxRequests) return undefined;
     const line = this.#byPeer.get(peer) ?? { active: 0, queue: [], all: new Set() };
     if (line.queue.length >= this.#limits.maxQueuedForPeer) return undefined;
+    const blockSize = this.#blockSizeOf(peer);
     const request: PendingRequest = {
       handle: this.#nextHandle++ as RequestHandle,
       peer,
@@ -79,7 +84,8 @@ export class Requests {
       token: draft.standing?.token ?? draft.token ?? this.#newToken(peer),
       blockToken: undefined,
       messageId: undefined,
-      block1: this.#firstBlock(draft),
+      blockSize,
+      block1: firstBlock(draft, blockSize),
       received: [],
       receivedLength: 0,
       etag: undefined,
@@ -110,7 +116,7 @@ export class Requests {
   /** The observation is to end: what is sent next says so, with Observe 1 and the same token (RFC 7641 §3.6). */
   leave(request: PendingRequest): void {
     request.leaving = true;
-    request.block1 = this.#firstBlock(request.draft);
+    request.block1 = firstBlock(request.draft, request.blockSize);
     this.#restart(request);
   }
 
@@ -130,7 +136,7 @@ export class Requests {
   /** The message to send for where the request stands. */
   messageFor(request: PendingRequest, messageId: number): Request {
     request.messageId = messageId;
-    const { draft, block1 } = request;
+    const { draft, block1, blockSize } = request;
     let { options } = draft;
     let { payload } = draft;
     let { token } = request;
@@ -144,12 +150,12 @@ export class Requests {
       payload = payload.subarray(start, start + block1.size);
     }
     if (request.receivedLength > 0) {
-      const number = request.receivedLength / this.#limits.blockSize;
-      options = options.with(Block2, encodeBlock({ number, more: false, size: this.#limits.blockSize }));
+      const number = request.receivedLength / blockSize;
+      options = options.with(Block2, encodeBlock({ number, more: false, size: blockSize }));
       payload = noBytes;
       if (draft.observe === true) token = this.#blockToken(request);
-    } else if (this.#limits.blockSize < 1024 && block1 === undefined && isFetching(draft.code)) {
-      options = options.with(Block2, encodeBlock({ number: 0, more: false, size: this.#limits.blockSize }));
+    } else if (blockSize < 1024 && block1 === undefined && isFetching(draft.code)) {
+      options = options.with(Block2, encodeBlock({ number: 0, more: false, size: blockSize }));
     }
     const type = draft.nonConfirmable === true ? 'NON' : 'CON';
     return { kind: 'request', type, messageId, token, code: draft.code, options, payload };
@@ -195,8 +201,9 @@ export class Requests {
       if (request.receivedLength > this.#limits.maxBody) return { kind: 'failed', fault: 'too-large' };
       request.received.push(response.payload.slice());
       if (block2.more) {
-        // The next block is asked for in our size: a peer that sends larger ones would not line up with it.
-        if (request.receivedLength % this.#limits.blockSize !== 0) return { kind: 'failed', fault: 'bad-response' };
+        // The next block is asked for in the smaller of both sizes (RFC 7959 §2.4), and has to begin where one does.
+        if (block2.size < request.blockSize) request.blockSize = block2.size;
+        if (request.receivedLength % request.blockSize !== 0) return { kind: 'failed', fault: 'bad-response' };
         return { kind: 'send' };
       }
       whole = { ...response, payload: concatBytes(...request.received) };
@@ -248,11 +255,6 @@ export class Requests {
     return this.#deadlines.next();
   }
 
-  #firstBlock({ payload }: RequestDraft): Block | undefined {
-    const { blockSize } = this.#limits;
-    return payload.length > blockSize ? { number: 0, more: true, size: blockSize } : undefined;
-  }
-
   #blockToken(request: PendingRequest): Bytes {
     if (request.blockToken === undefined) {
       request.blockToken = this.#newToken(request.peer);
@@ -283,7 +285,10 @@ export interface RequestLimits {
   readonly maxRequests: number;
   readonly maxQueuedForPeer: number;
   readonly maxBody: number;
-  readonly blockSize: BlockSize;
+}
+
+function firstBlock({ payload }: RequestDraft, size: BlockSize): Block | undefined {
+  return payload.length > size ? { number: 0, more: true, size } : undefined;
 }
 
 function sameETag(a: Bytes | undefined, b: Bytes | undefined): boolean {

@@ -1,6 +1,6 @@
 import type { Peer } from '../base/peer.ts';
 import type { Instant, Now } from '../base/time.ts';
-import { BodyAssembly, blockOf, sliceReply } from './blockwise.ts';
+import { BodyAssembly, blockOf } from './blockwise.ts';
 import { encodeBlock } from './codec/block.ts';
 import { isFetching, isIdempotent, ResponseCode } from './codec/code.ts';
 import { encodeMessage, type Reply, type Request, reply } from './codec/message.ts';
@@ -85,7 +85,7 @@ export class ServerRole {
    * `recognised`: whoever answers would notice a duplicate itself, so that this one may be forgotten early.
    */
   respond(now: Now, exchange: Exchange, answer: Reply, out: CoapOut, recognised = false): void {
-    let sliced = sliceReply(answer, exchange.block2, this.#limits.blockSize);
+    let sliced = this.#messages.slice(exchange, answer);
     if (exchange.block1 !== undefined) {
       sliced = { ...sliced, options: sliced.options.with(Block1, encodeBlock({ ...exchange.block1, more: false })) };
     }
@@ -117,7 +117,7 @@ export class ServerRole {
   notify(now: Now, exchange: Exchange, notification: Reply, confirmable: boolean, out: CoapOut): void {
     const { peer, token, notified } = exchange;
     const messageId = this.#messages.outbox.nextMessageId(now.instant, peer);
-    const { code, options, payload } = sliceReply(notification, exchange.block2, this.#limits.blockSize);
+    const { code, options, payload } = this.#messages.slice(exchange, notification);
     const type = confirmable ? 'CON' : 'NON';
     const message = encodeMessage({ kind: 'response', type, messageId, token, code, options, payload });
     exchange.notified = messageId;

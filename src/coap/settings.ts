@@ -12,6 +12,8 @@ export interface CoapOptions {
    */
   readonly sequenceOf?: (peer: Peer) => number | undefined;
   readonly transmission?: TransmissionParameters;
+  /** How long a message to or from this peer may be, in bytes; `undefined` where nothing but the path limits it. */
+  readonly maxMessageOf?: (peer: Peer) => number | undefined;
   readonly limits?: Partial<CoapLimits>;
   /** Whose word it is that a peer may have a body held half received; by default all may. */
   readonly addresses?: AddressCheck;

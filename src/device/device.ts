@@ -57,6 +57,7 @@ export class Device {
     this.#coap = new CoapEndpoint({
       random,
       ...(transmission && { transmission }),
+      maxMessageOf: () => dtls?.maxFragmentLength,
       limits: { maxExchanges: 16, maxBodies: 1, maxRequests: 4 },
     });
   }

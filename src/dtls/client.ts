@@ -5,6 +5,7 @@ import { assertNever } from '../base/unreachable.ts';
 import { type ClientFault, ClientHandshake, type ClientSession, type ClientStep } from './clientHandshake.ts';
 import { AlertDescription, alertName, decodeAlert, encodeAlert } from './codec/alert.ts';
 import { type CipherSuite, pskSuites } from './codec/cipherSuite.ts';
+import type { MaxFragmentLength } from './codec/extension.ts';
 import { decodeFragments, HandshakeType } from './codec/handshake.ts';
 import type { NamedGroup } from './codec/namedGroup.ts';
 import {
@@ -87,7 +88,7 @@ export class DtlsClient {
 
   /** Nothing happens while there is no session, or if the plaintext is longer than a record may hold. */
   send(plaintext: Bytes, out: ClientOut): void {
-    if (plaintext.length > maxPlaintextLength) return;
+    if (plaintext.length > (this.#options.maxFragmentLength ?? maxPlaintextLength)) return;
     if (this.#established !== undefined) this.#seal(this.#established, ContentType.applicationData, plaintext, out);
   }
 
@@ -236,6 +237,8 @@ export interface ClientOptions {
   readonly cid?: Bytes | undefined;
   /** Whether to offer the return routability check (RFC 9853); by default with a `cid`. */
   readonly returnRoutability?: boolean | undefined;
+  /** How long records may be, in both directions, in bytes (RFC 6066 §4); by default as long as DTLS has them. */
+  readonly maxFragmentLength?: MaxFragmentLength | undefined;
   readonly firstTimeout?: Milliseconds;
   readonly giveUpAfter?: Milliseconds;
 }

@@ -4,7 +4,14 @@ import { AlertDescription, encodeAlert } from './codec/alert.ts';
 import { type CipherSuite, cipherSuite, emptyRenegotiationInfoScsv } from './codec/cipherSuite.ts';
 import { encodeClientHello, nullCompression } from './codec/clientHello.ts';
 import { encodeClientKeyExchange } from './codec/clientKeyExchange.ts';
-import { decodeConnectionId, type Extensions, ExtensionType, encodeConnectionId } from './codec/extension.ts';
+import {
+  decodeConnectionId,
+  type Extensions,
+  ExtensionType,
+  encodeConnectionId,
+  type MaxFragmentLength,
+  maxFragmentLengths,
+} from './codec/extension.ts';
 import { encodeHandshake, type Fragment, HandshakeType } from './codec/handshake.ts';
 import { decodeHelloVerifyRequest } from './codec/helloVerifyRequest.ts';
 import {
@@ -136,11 +143,14 @@ export class ClientHandshake {
   }
 
   #offers(): Extensions {
-    const { suites, cid, returnRoutability } = this.#options;
+    const { suites, cid, returnRoutability, maxFragmentLength } = this.#options;
     const offers = new Map([[ExtensionType.extendedMasterSecret as number, noBytes]]);
     if (suites.some(({ keyExchange }) => keyExchange === 'ecdhe-psk')) {
       offers.set(ExtensionType.supportedGroups, encodeGroups(this.#options.groups ?? namedGroups));
       offers.set(ExtensionType.ecPointFormats, uncompressedOnly);
+    }
+    for (const [code, length] of maxFragmentLengths) {
+      if (length === maxFragmentLength) offers.set(ExtensionType.maxFragmentLength, Uint8Array.of(code));
     }
     if (suites.some(({ cipher }) => cipher === 'aes-128-cbc')) offers.set(ExtensionType.encryptThenMac, noBytes);
     if (cid !== undefined) offers.set(ExtensionType.connectionId, encodeConnectionId(cid));
@@ -163,6 +173,10 @@ export class ClientHandshake {
         return this.#fail('not-offered', AlertDescription.unsupportedExtension);
       }
       if (!isWellFormed(type, data)) return this.#fail('malformed', AlertDescription.handshakeFailure);
+      // The same length, or the extension is not answered (RFC 6066 §4).
+      if (type === ExtensionType.maxFragmentLength && !sameBytes(data, offers.get(type)!)) {
+        return this.#fail('not-offered', AlertDescription.illegalParameter);
+      }
     }
     // CBC is spoken with encrypt-then-MAC only, and nothing else with it (RFC 7366 §3).
     if ((suite.cipher === 'aes-128-cbc') !== hello.extensions.has(ExtensionType.encryptThenMac)) {
@@ -338,6 +352,7 @@ export interface ClientHandshakeOptions {
   readonly returnRoutability?: boolean | undefined;
   /** For an ephemeral exchange, most wanted first; by default all that we know. */
   readonly groups?: readonly NamedGroup[] | undefined;
+  readonly maxFragmentLength?: MaxFragmentLength | undefined;
   /** The session to go on with; if the server does not, the handshake is a full one. */
   readonly resume?: ClientSession | undefined;
 }
@@ -389,6 +404,7 @@ function isWellFormed(type: number, data: Bytes): boolean {
   if (type === ExtensionType.ecPointFormats) return decodePointFormats(data)?.includes(uncompressed) === true;
   if (type === ExtensionType.renegotiationInfo) return data.length === 1 && data[0] === 0;
   if (type === ExtensionType.connectionId) return decodeConnectionId(data) !== undefined;
+  if (type === ExtensionType.maxFragmentLength) return data.length === 1;
   return data.length === 0;
 }
 

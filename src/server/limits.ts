@@ -80,7 +80,8 @@ export const limits: readonly Limit[] = [
     name: 'handshakes-per-identity',
     standard: count(handshakesPerIdentity.perSecond * 60),
     option: '--handshakes-per-identity',
-    bites: 'After ten at once, a handshake that would succeed is left unanswered; the session that is there stays.',
+    bites:
+      'After ten at once, a handshake that would succeed is left unanswered, and so is a hello that resumes; the session that is there stays.',
     counter: 'dtls.identityRate',
   },
   {

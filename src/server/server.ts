@@ -127,6 +127,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const coap = new CoapEndpoint({
     random,
     sequenceOf: peer => (isPlainPeer(peer) ? undefined : dtls.writeSequence(peer)),
+    maxMessageOf: peer => (isPlainPeer(peer) ? undefined : dtls.maxPlaintext(peer)),
     addresses: {
       isProved: (peer, echo) => datapath.isProved(peer, echo),
       challenge: () => datapath.challenge(),

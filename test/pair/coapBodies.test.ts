@@ -4,7 +4,7 @@ import type { Peer } from '../../src/base/peer.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { type BlockSize, decodeBlock, encodeBlock } from '../../src/coap/codec/block.ts';
 import { codeText, Method, ResponseCode } from '../../src/coap/codec/code.ts';
-import { type Message, type Request, type Response, reply } from '../../src/coap/codec/message.ts';
+import { encodeMessage, type Message, type Request, type Response, reply } from '../../src/coap/codec/message.ts';
 import { Block1, Block2, Echo, ETag, Options, RequestTag, Size1, Size2 } from '../../src/coap/codec/option.ts';
 import { CoapPair, path, post } from '../support/coapPair.ts';
 
@@ -32,6 +32,44 @@ t.test('a long answer is asked for block by block', async t => {
   t.match(pair.client.responses, [{ code: '2.05', payload: body(200) }]);
   t.same(blocks(pair.server.sent, Block2), ['0/1/64', '1/1/64', '2/1/64', '3/0/64']);
   t.equal((pair.server.sent[0] as Response).options.get(Size2), 200);
+});
+
+t.test('a peer that sends smaller blocks is asked for those, and one that sends larger ones for ours', async t => {
+  for (const [ours, theirs] of [
+    [1024, 64],
+    [64, 1024],
+    [512, 256],
+  ] as const) {
+    const pair = new CoapPair({ client: { limits: { blockSize: ours } }, server: { limits: { blockSize: theirs } } });
+    pair.server.answer = () => reply(ResponseCode.Content, Options.empty, utf8(body(3000)));
+    pair.client.ask({});
+    pair.run();
+    t.match(pair.client.responses, [{ code: '2.05', payload: body(3000) }], `${ours} and ${theirs}`);
+    const sizes = blocks(pair.client.sent, Block2)
+      .map(block => block.split('/')[2])
+      .slice(1);
+    t.ok(sizes.length > 1);
+    t.ok(sizes.every(size => size === String(Math.min(ours, theirs))));
+  }
+});
+
+t.test('a peer that has limited its records would get none that holds a whole block', async t => {
+  for (const limit of [512, 1024, 2048, 4096]) {
+    const block = limit === 512 ? 256 : limit === 1024 ? 512 : 1024;
+    const pair = new CoapPair({ server: { maxMessageOf: () => limit } });
+    pair.server.answer = () =>
+      reply(ResponseCode.Content, Options.empty.with(ETag, utf8('12345678')), utf8(body(3000)));
+    pair.client.ask({});
+    pair.server.ask(post(body(3000)));
+    pair.client.answer = () => reply(ResponseCode.Changed);
+    pair.run();
+    t.match(pair.client.responses, [{ payload: body(3000) }]);
+    t.match(pair.client.requests, [{ payload: body(3000) }]);
+    const lengths = pair.server.sent.map(message => encodeMessage(message).length);
+    t.ok(Math.max(...lengths) <= limit, `${Math.max(...lengths)} of ${limit}`);
+    t.ok(blocks(pair.server.sent, Block2).every(sent => sent.endsWith(`/${block}`)));
+    t.ok(blocks(pair.server.sent, Block1).every(sent => sent.endsWith(`/${block}`)));
+  }
 });
 
 t.test('bodies end where a block ends, and one byte before and after it', async t => {

@@ -6,7 +6,7 @@ import { Accept, ContentFormat, Observe, Options, UriPath, UriQuery } from '../.
 import { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import type { RequestHandle } from '../../src/coap/exchange.ts';
 import type { CoapOut } from '../../src/coap/out.ts';
-import { type ClientOut, DtlsClient } from '../../src/dtls/client.ts';
+import { type ClientOptions, type ClientOut, DtlsClient } from '../../src/dtls/client.ts';
 import type { EndpointName } from '../../src/fleet/names.ts';
 import type { Node, SmallWorld } from './smallWorld.ts';
 
@@ -22,14 +22,14 @@ export class SmallOperator implements Node {
   /** Why its session ended. */
   closed: string | undefined;
 
-  constructor(world: SmallWorld, name: string, port: number) {
+  constructor(world: SmallWorld, name: string, port: number, dtls: Partial<ClientOptions> = {}) {
     this.#world = world;
     this.port = port;
     const random = new SeededRandom(port);
     const key = utf8(`the key of ${name}`);
     world.admin.addCredential(world.now.wall, name as EndpointName, utf8(name), key, 'operator');
-    this.#dtls = new DtlsClient({ random, identity: utf8(name), key, cid: noBytes });
-    this.#coap = new CoapEndpoint({ random });
+    this.#dtls = new DtlsClient({ random, identity: utf8(name), key, cid: noBytes, ...dtls });
+    this.#coap = new CoapEndpoint({ random, maxMessageOf: () => dtls.maxFragmentLength });
   }
 
   connect(): this {

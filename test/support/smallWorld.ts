@@ -7,6 +7,7 @@ import { after, type Instant, type Milliseconds, type Now, type WallTime } from 
 import { codeText } from '../../src/coap/codec/code.ts';
 import { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import { Device, type DeviceOptions, type DeviceOut } from '../../src/device/device.ts';
+import type { ClientOptions } from '../../src/dtls/client.ts';
 import { cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
 import { DtlsEndpoint } from '../../src/dtls/endpoint.ts';
 import { defaultLimits } from '../../src/dtls/settings.ts';
@@ -73,15 +74,15 @@ export class SmallWorld {
     return this.#server.coap;
   }
 
-  device(name: string, options: Partial<DeviceOptions> = {}): SmallDevice {
+  device(name: string, options: SmallDeviceOptions = {}): SmallDevice {
     const device = new SmallDevice(this, name, this.devices.length, options);
     this.devices.push(device);
     this.nodes.push(device);
     return device;
   }
 
-  operator(name: string): SmallOperator {
-    const operator = new SmallOperator(this, name, 60_000 + this.nodes.length);
+  operator(name: string, dtls: Partial<ClientOptions> = {}): SmallOperator {
+    const operator = new SmallOperator(this, name, 60_000 + this.nodes.length, dtls);
     this.nodes.push(operator);
     return operator;
   }
@@ -215,6 +216,8 @@ export interface Node {
 }
 
 /** A device over DTLS, or with `dtls: undefined` over plain CoAP. */
+export type SmallDeviceOptions = Omit<Partial<DeviceOptions>, 'dtls'> & { readonly dtls?: Partial<ClientOptions> };
+
 export class SmallDevice {
   readonly name: EndpointName;
   readonly device: Device;
@@ -225,14 +228,14 @@ export class SmallDevice {
   readonly #world: SmallWorld;
   readonly #out: DeviceOut;
 
-  constructor(world: SmallWorld, name: string, number: number, options: Partial<DeviceOptions>) {
+  constructor(world: SmallWorld, name: string, number: number, { dtls, ...options }: SmallDeviceOptions) {
     this.#world = world;
     this.name = name as EndpointName;
     this.port = 40_000 + number;
     const key = utf8(`the key of ${name}`);
     world.admin.addCredential(world.now.wall, this.name, utf8(name), key);
     const random = new SeededRandom(100 + number);
-    this.device = new Device({ random, dtls: { identity: utf8(name), key, cid: noBytes }, ...options });
+    this.device = new Device({ random, dtls: { identity: utf8(name), key, cid: noBytes, ...dtls }, ...options });
     this.#out = {
       transmit: datagram => world.toServer(this, datagram.slice()),
       connected: () => void this.said.push('connected'),
@@ -333,6 +336,7 @@ class Running {
     this.coap = new CoapEndpoint({
       random: random.fork(),
       sequenceOf: peer => (isPlainPeer(peer) ? undefined : dtls.writeSequence(peer)),
+      maxMessageOf: peer => (isPlainPeer(peer) ? undefined : dtls.maxPlaintext(peer)),
     });
     this.datapath = new Datapath({
       coap: this.coap,

@@ -19,7 +19,8 @@ export type Extensions = ReadonlyMap<number, Bytes>;
 export const noExtensions: Extensions = new Map();
 
 /** How many bytes of plaintext a record may hold, by the code in max_fragment_length (RFC 6066 §4). */
-export const maxFragmentLengths: ReadonlyMap<number, number> = new Map([
+export type MaxFragmentLength = 512 | 1024 | 2048 | 4096;
+export const maxFragmentLengths: ReadonlyMap<number, MaxFragmentLength> = new Map([
   [1, 512],
   [2, 1024],
   [3, 2048],
