@@ -40,8 +40,8 @@ export class LookupInterface {
 
   get(kind: LookupKind, request: Request, context: RequestContext): Outcome {
     const { principal, exchange, addressProved, now } = context;
-    if (principal.kind === 'anonymous' && !this.#options.insecureCoap) return refused(refusal('lookup-needs-dtls'));
     if (kind === 'device' && principal.kind !== 'operator') return refused(refusal('values-need-operator'));
+    if (principal.kind === 'anonymous' && !this.#options.insecureCoap) return refused(refusal('lookup-needs-dtls'));
     const format = request.options.get(Accept) ?? ContentFormats.linkFormat;
     if (!linkFormats.includes(format)) return refused(refusal('not-acceptable', String(format)));
     const search = parseSearch(kind, request.options.all(UriQuery));
