@@ -56,6 +56,11 @@ export class TestServer {
     return new TestServer(directory);
   }
 
+  /** Of the process that runs. */
+  get pid(): number {
+    return this.#process!.pid!;
+  }
+
   async restart(...flags: string[]): Promise<void> {
     const listen = ['--coap', '127.0.0.1:0', '--coaps', '127.0.0.1:0'];
     const child = spawn(process.execPath, [main, 'serve', '--data', this.data, ...listen, ...flags], {
