@@ -23,6 +23,7 @@ import { Lifetimes } from './lifetimes.ts';
 import { isPlainPeer } from './plainPeers.ts';
 import { sessionRow, writeState } from './sessionForm.ts';
 import { SessionKeeper } from './sessionKeeper.ts';
+import { Share } from './share.ts';
 import { Turn } from './turn.ts';
 
 /**
@@ -38,6 +39,7 @@ export class Datapath implements Road {
   readonly #askers = new Map<RequestHandle, Asker>();
   readonly #turn: Turn;
   readonly #downlink: DownlinkOut;
+  readonly #share: Share;
   readonly #decisions: Decisions;
   readonly #sessions: SessionKeeper;
   readonly #lifetimes: Lifetimes;
@@ -55,7 +57,8 @@ export class Datapath implements Road {
     this.#downlink = downlinkOf(parts, this.#turn, this);
     this.#sessions = new SessionKeeper(parts.store, this.#turn);
     this.#lifetimes = new Lifetimes(parts, this.#turn, this.#downlink);
-    this.#decisions = new Decisions(parts, this.#turn, {
+    this.#share = new Share(() => parts.now().instant);
+    this.#decisions = new Decisions(parts, this.#turn, this.#share, {
       coap: this,
       downlink: this.#downlink,
       ask: (peer, draft, asker) => this.ask(peer, draft, asker),
@@ -272,9 +275,9 @@ export class Datapath implements Road {
   #notify(): void {
     const { service, store, coap } = this.#parts;
     const due = service.nextNotification();
-    if (due === undefined || due > this.#turn.now.instant) return;
+    if (due === undefined || due > this.#turn.now.instant || !this.#share.isFree(this.#turn.now.instant)) return;
     const turn = { now: this.#turn.now, view: store.view(), find: store.find.bind(store) };
-    for (const { exchange, reply, confirmable } of service.notifications(turn)) {
+    for (const { exchange, reply, confirmable } of this.#share.take(() => service.notifications(turn))) {
       coap.notify(this.#turn.now, exchange, reply, confirmable, this);
     }
   }
@@ -310,8 +313,8 @@ export class Datapath implements Road {
   #arm(): void {
     const { coap, dtls, service } = this.#parts;
     let next = Math.min(coap.nextExpiry() ?? never, dtls?.nextExpiry() ?? never, this.#lifetimes.nextExpiry());
-    next = Math.min(next, service.devices.nextExpiry() ?? never, service.nextNotification() ?? never);
-    if (this.#decisions.areUnfinished) next = this.#turn.now.instant;
+    next = Math.min(next, service.devices.nextExpiry() ?? never, this.#decisions.nextTurn() ?? never);
+    next = Math.min(next, Math.max(service.nextNotification() ?? never, this.#share.next));
     if (next >= this.#armedFor) return;
     this.#armedFor = next;
     this.#parts.arm(next as Instant);

@@ -36,6 +36,8 @@ export interface Report {
   moved(peer: Peer, remote: Remote): void;
   /** An address on plain CoAP made room for another. */
   displaced(): void;
+  /** A question found as many before it as may wait. */
+  busy(): void;
   closed(peer: Peer, reason: CloseReason): void;
   handshake(report: HandshakeReport): void;
   refusal(refusal: Refusal, code: number, context: Context): void;

@@ -1,5 +1,6 @@
+import type { Instant } from '../base/time.ts';
 import { sliceReply } from '../coap/blockwise.ts';
-import { ResponseCode } from '../coap/codec/code.ts';
+import { Method, ResponseCode } from '../coap/codec/code.ts';
 import { encodeMessage, type Reply, type Response } from '../coap/codec/message.ts';
 import { Echo } from '../coap/codec/option.ts';
 import type { Exchange, RequestFault } from '../coap/exchange.ts';
@@ -12,6 +13,7 @@ import type { DownlinkOut } from '../service/downlinkOut.ts';
 import type { Outcome, Questions, RequestContext } from '../service/outcome.ts';
 import type { Context, DatapathParts } from './datapathParts.ts';
 import { isPlainPeer } from './plainPeers.ts';
+import type { Share } from './share.ts';
 import type { Turn } from './turn.ts';
 
 /**
@@ -22,30 +24,36 @@ export class Decisions {
   readonly #parts: DatapathParts;
   readonly #turn: Turn;
   readonly #out: DecisionsOut;
-  /** Searches that take several turns, one of which goes on in each. */
+  readonly #share: Share;
+  /** Questions that wait for time, or take several turns, one of which goes on in each. */
   readonly #unfinished: Work[] = [];
 
-  constructor(parts: DatapathParts, turn: Turn, out: DecisionsOut) {
+  constructor(parts: DatapathParts, turn: Turn, share: Share, out: DecisionsOut) {
     this.#parts = parts;
     this.#turn = turn;
+    this.#share = share;
     this.#out = out;
   }
 
-  /** Whether something waits for its next turn. */
-  get areUnfinished(): boolean {
-    return this.#unfinished.length > 0;
+  /** When the next turn of a question is. */
+  nextTurn(): Instant | undefined {
+    return this.#unfinished.length > 0 ? this.#share.next : undefined;
   }
 
-  /** The next turn of the search that waits longest. */
+  /** The next turn of the question that waits longest. */
   goOn(): void {
+    if (!this.#share.isFree(this.#turn.now.instant)) return;
     const work = this.#unfinished.shift();
     if (work !== undefined) this.decide(work);
   }
 
   decide(work: Work): void {
     const { store } = this.#parts;
+    const isQuestion = work.exchange.code === Method.GET || work.exchange.code === Method.FETCH;
+    if (isQuestion && !this.#share.isFree(this.#turn.now.instant)) return this.#goOnLater(work, work.decide);
     const view = store.view();
-    const outcome = work.decide({ ...work.context, now: this.#turn.now, view });
+    const context = { ...work.context, now: this.#turn.now, view };
+    const outcome = isQuestion ? this.#share.take(() => work.decide(context)) : work.decide(context);
     if (outcome.kind === 'commit') {
       return store.commit(outcome.commit, result => this.#settled(work, outcome, result));
     }
@@ -70,9 +78,10 @@ export class Decisions {
     this.#parts.coap.acknowledge(work.exchange, this.#out.coap);
   }
 
-  /** Others come first: a long search waits for nobody, so its request is acknowledged meanwhile. */
+  /** Others come first: a question waits for nobody, so its request is acknowledged meanwhile. */
   #goOnLater(work: Work, decide: Work['decide']): void {
     if (!work.searching && this.#unfinished.length >= maxUnfinished) {
+      this.#parts.report.busy();
       return this.#answer(work, unavailable(retryAfterSeconds));
     }
     this.#unfinished.push({ ...work, decide, searching: true });
@@ -155,5 +164,5 @@ function answerLength({ token, block2 }: Exchange, reply: Reply): number {
 const wantsEcho: ReadonlySet<string> = new Set<RefusalReason>(['address-not-proved', 'out-of-order']);
 export const unlimited = Number.POSITIVE_INFINITY;
 const maxAttempts = 5;
-const maxUnfinished = 16;
+export const maxUnfinished = 16;
 const retryAfterSeconds = 30;

@@ -4,6 +4,7 @@ import { maxHeld, maxHolding } from '../dtls/associationSender.ts';
 import { maxMoves } from '../dtls/moves.ts';
 import { defaultLimits as dtlsLimits } from '../dtls/settings.ts';
 import { observerLimits } from '../service/observers.ts';
+import { maxUnfinished } from './decisions.ts';
 import { intakeLimits } from './intake.ts';
 import { maxPlainPeers } from './plainPeers.ts';
 import { linesPerSecond } from './report.ts';
@@ -149,6 +150,12 @@ export const limits: readonly Limit[] = [
     standard: `${operators.each} of an operator, ${others.each} of any other`,
     bites: 'The same, for one session or address.',
     counter: 'service.observersOfOneRefused',
+  },
+  {
+    name: 'questions',
+    standard: `${maxUnfinished} waiting`,
+    bites: 'Half of the time is for questions: one behind so many is answered 5.03.',
+    counter: 'server.questionsRefused',
   },
   {
     name: 'plain-peers',

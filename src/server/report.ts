@@ -18,6 +18,7 @@ export function createReport(log: Logger, failed: (report: HandshakeReport) => v
     sessions: 0,
     moves: 0,
     plainDisplaced: 0,
+    questionsRefused: 0,
     linesSuppressed: 0,
   };
   const limited = limitedLog(log, () => counters.linesSuppressed++);
@@ -31,6 +32,9 @@ export function createReport(log: Logger, failed: (report: HandshakeReport) => v
     },
     displaced() {
       counters.plainDisplaced++;
+    },
+    busy() {
+      counters.questionsRefused++;
     },
     closed(_peer, reason) {
       count(counters.closed, reason);
@@ -98,6 +102,8 @@ export interface ServerCounters {
   moves: number;
   /** Addresses on plain CoAP that made room for another. */
   plainDisplaced: number;
+  /** Lookups that were put off, since as many waited for their turn as may. */
+  questionsRefused: number;
   /** Lines that the log was spared. */
   linesSuppressed: number;
 }

@@ -5,7 +5,8 @@ import { ContentFormats } from '../coap/codec/contentFormat.ts';
 import type { WrittenLink } from '../coap/codec/linkFormat.ts';
 import type { Request } from '../coap/codec/message.ts';
 import { Accept, ETag, Observe, UriQuery } from '../coap/codec/option.ts';
-import type { Registration } from '../fleet/device.ts';
+import type { DeviceRecord, Registration } from '../fleet/device.ts';
+import { deviceState } from '../fleet/deviceView.ts';
 import type { Row } from '../fleet/names.ts';
 import type { FleetRules } from '../fleet/registration.ts';
 import type { Selection, Store } from '../fleet/store.ts';
@@ -67,8 +68,9 @@ export class LookupInterface {
       row: lookup.only,
       showsRecord: ({ record, before }, rows, wall) => {
         const shown = rows.has(record.row);
-        // Its lifetime goes on, and nothing that is shown of it has changed.
-        if (shown && showsTheSame(before?.registration, record.registration)) return false;
+        // Its lifetime goes on, and nothing that is shown of it has changed; nor what it is found by.
+        const isSame = showsTheSame(before?.registration, record.registration);
+        if (isSame && (shown || this.#isFoundAsBefore(lookup, before, record, wall))) return false;
         return shown || this.#viewOf(lookup, wall).accepts(record);
       },
       showsValue: () => false,
@@ -78,6 +80,24 @@ export class LookupInterface {
         return found ? resultOf(progress.links, lookup.format, progress.rows, progress.ends) : undefined;
       },
     };
+  }
+
+  /** Of records that show the same. In most updates it is so, and then nothing has to be decoded for each observer. */
+  #isFoundAsBefore(
+    { search }: Lookup,
+    before: DeviceRecord | undefined,
+    { registration }: DeviceRecord,
+    wall: WallTime,
+  ): boolean {
+    const then = before?.registration;
+    if (search.where !== undefined || then === undefined || registration === undefined) return false;
+    return (
+      deviceState(before!, this.#rules, wall) === 'registered' &&
+      then.dialect === registration.dialect &&
+      then.version?.[0] === registration.version?.[0] &&
+      then.version?.[1] === registration.version?.[1] &&
+      sameBytes(then.allocation, registration.allocation)
+    );
   }
 
   #goOn(lookup: Lookup, progress: Progress, observes: boolean): (turn: RequestContext) => Outcome {

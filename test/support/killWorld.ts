@@ -103,9 +103,9 @@ export class KillWorld {
       if (n % 3 === 1) {
         // Until it is answered either state is right.
         known.delete(name);
-        const id = client.request({ options: path.with(UriQuery, 'lt=77') });
+        const id = client.request({ options: path.with(UriQuery, 'lt=7777') });
         if (!(await acknowledges(client, id, '2.04', running))) return undefined;
-        known.set(name, { location, lifetime: 77 });
+        known.set(name, { location, lifetime: 7777 });
       }
       if (n % 3 === 2) {
         known.delete(name);

@@ -34,10 +34,10 @@ export const floods = {
       spray(coap, n => request(n, Method.POST, ['rd'], [`ep=${claimed}`, 'lt=300', 'lwm2m=1.1']), 1500, end),
   },
   lookups: {
-    does: 'lookups of the whole fleet, in long pages',
+    does: 'lookups of the whole fleet, in pages that are far behind',
     run: ({ coap }: Servers, end: End) =>
       proved(coap, socket =>
-        sprayOn(socket, n => request(n, Method.GET, ['rd-lookup', 'ep'], ['count=1000', `page=${n % 3}`]), 200, end),
+        sprayOn(socket, n => request(n, Method.GET, ['rd-lookup', 'ep'], ['count=500', `page=${n % 9}`]), 400, end),
       ),
   },
   observers: {
