@@ -1,12 +1,13 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../../src/adapters/operatorError.ts';
 import { fail, printJson, printTable } from '../../src/cli/output.ts';
+import { measureOverload } from '../load/overload.ts';
 import { measureDeviceModel } from './deviceModel.ts';
 import { type Measurement, machine } from './figures.ts';
 import { type MicroFigure, micro } from './micro.ts';
 import { type ReportOptions, writeReport } from './report.ts';
 import { elsewhere, nodeCoap, type Rival, rivals } from './rivals.ts';
-import { measureOurs, measureRival, type RunOptions } from './run.ts';
+import { measureOurs, measureRival, onFreshStore, type RunOptions } from './run.ts';
 import { scenarios, type Transport } from './scenarios.ts';
 import { measureSilent, silent } from './standing.ts';
 
@@ -67,6 +68,13 @@ program
   .option('--sessions <count>', 'how many devices are silent', parseCount, 200_000)
   .option('--peers <counts>', 'on how many open sessions to measure updates', parseCounts, [100, 1000, 10_000])
   .action((options: ReportOptions & { folder: string }) => writeReport(options.folder, options).catch(fail));
+program
+  .command('overload')
+  .description('what registered devices notice of floods and slow operators, one after the other')
+  .option('--seconds <count>', 'how long each', parseCount, 10)
+  .option('--preloaded <count>', 'how many other devices the store holds already', parseWhole, 20_000)
+  .option('--json', 'print one JSON document', false)
+  .action((options: OverloadOptions) => benchOverload(options).catch(fail));
 program.parse();
 
 async function bench(name: string, options: BenchOptions): Promise<void> {
@@ -91,6 +99,21 @@ async function bench(name: string, options: BenchOptions): Promise<void> {
   if (options.json) printJson(measurements.length === 1 ? ours : compared(measurements));
   else printMeasurements(measurements);
   if (measurements.some(({ failed }) => failed > 0)) process.exitCode = 1;
+}
+
+async function benchOverload({ seconds, preloaded, json }: OverloadOptions): Promise<void> {
+  const lines = await onFreshStore(preloaded, (server, data) =>
+    measureOverload({ coap: server.coap, coaps: server.coaps, data, process: server }, 1000 * seconds),
+  );
+  if (json) return printJson(lines);
+  printTable([
+    ['flood', 'sent', 'updates', 'failed', 'p50 ms', 'p99 ms', 'RssAnon MB', 'store MB'],
+    ...lines.map(({ flood, sent, updates, failed, ...measured }) => [
+      flood,
+      ...[sent, updates, failed].map(String),
+      ...[measured.p50, measured.p99, measured.rssAnonMegabytes, measured.storeMegabytes].map(value => value.toFixed()),
+    ]),
+  ]);
 }
 
 function printMicro(parts: readonly MicroFigure[], json: boolean): void {
@@ -180,6 +203,12 @@ function parseCount(text: string): number {
   const count = parseWhole(text);
   if (count === 0) throw new InvalidArgumentError('expected a whole number from 1 on');
   return count;
+}
+
+interface OverloadOptions {
+  readonly seconds: number;
+  readonly preloaded: number;
+  readonly json: boolean;
 }
 
 interface BenchOptions extends RunOptions {

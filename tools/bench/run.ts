@@ -47,6 +47,25 @@ export async function measureOurs(name: string, transport: Transport, options: R
   }
 }
 
+/** Our own server, on plain CoAP and on DTLS, on a store of its own that holds devices of plain CoAP already. */
+export async function onFreshStore<Result>(
+  preloaded: number,
+  work: (server: ServerProcess, data: string) => Promise<Result>,
+): Promise<Result> {
+  const data = await mkdtemp(join(tmpdir(), 'rollcall-bench-'));
+  try {
+    const bar = progressBar('preloading', preloaded);
+    await preload(data, preloaded, 'plain', done => bar.at(done));
+    bar.end();
+    // With the standard limits: they are what is tried.
+    const listen = ['--coap', '127.0.0.1:0', '--coaps', '127.0.0.1:0', '--insecure-coap'];
+    const server = await ServerProcess.start('../../src/cli/main.js', 'serve', '--data', data, ...listen);
+    return await work(server, data).finally(() => server.stop());
+  } finally {
+    await rm(data, { recursive: true, force: true });
+  }
+}
+
 /** The same load against somebody else's server, in the same run so that the machine is in the same mood. */
 export async function measureRival(
   rival: Rival,

@@ -453,6 +453,26 @@ t.test('§6.2, an observed lookup tells what changed, once for many changes, and
   t.strictSame(later(), [], 'who cancelled is not told');
 });
 
+t.test('each update of a device would have everybody who observes others search again', async t => {
+  const registrar = new Registrar();
+  const observe = { options: (options: Options) => options.with(Observe, 0) };
+  register(registrar, 'ep=first&lt=9000', '</x>');
+  const second = register(registrar, 'ep=second&lt=100', '</x>');
+  registrar.get('/rd-lookup/ep?count=1', observe);
+  const due = registrar.service.nextNotification();
+  for (let n = 0; n < 3; n++) registrar.update(second);
+  t.equal(registrar.service.nextNotification(), due, 'its lifetime goes on, and that is all');
+
+  await t.test('and one that was lapsed would not be found again', async t => {
+    registrar.get('/rd-lookup/ep?ep=second', observe, { association: 2 });
+    registrar.now = (registrar.now + 110_000) as typeof registrar.now;
+    t.equal(rfc(registrar.notifications().at(-1)!), '', 'its lifetime ended');
+    registrar.update(second);
+    registrar.now = (registrar.now + 2000) as typeof registrar.now;
+    t.match(rfc(registrar.notifications().at(-1)!), /ep="second"/, 'within its grace it is back');
+  });
+});
+
 t.test('observers are bounded, for each peer and in all', async t => {
   const registrar = new Registrar();
   const observes = (association: number, path = '/rd-lookup/ep') =>
