@@ -17,12 +17,16 @@ export function checkHeaders(directory: string): void {
   });
 }
 
-/** Throws `OperatorError` if something is wrong with the pages that can be seen without reading all of them. */
+/**
+ * Throws `OperatorError` if something is wrong with the pages. Of a large store only what can be seen without reading all
+ * of each, so that a start does not wait for it.
+ */
 export function checkPages(directory: string): void {
   inspect(directory, file => {
     for (let attempt = 1; ; attempt++) {
       const { headers } = file.headers();
-      const damage = headers[0] === undefined ? [] : skim(file, headers[0]);
+      const look = file.size <= readInFull ? readInOneGo : skim;
+      const damage = headers[0] === undefined ? [] : look(file, headers[0]);
       if (damage[0] === undefined) return;
       // Somebody may have written meanwhile, and used pages again that were free.
       const isStill = file.headers().headers[0]?.transaction === headers[0]?.transaction;
@@ -91,6 +95,10 @@ function skim(file: StoreFile, header: Header): Damage[] {
   return damage;
 }
 
+function readInOneGo(file: StoreFile, header: Header): readonly Damage[] {
+  return readAll(file, header).damage;
+}
+
 function inspect(directory: string, look: (file: StoreFile) => void): void {
   const path = storePath(directory);
   // One that another process is making at this moment has nothing in it yet.
@@ -103,10 +111,20 @@ function inspect(directory: string, look: (file: StoreFile) => void): void {
   }
 }
 
+/** What LMDB says of a page that cannot be; an error of anything else is returned as it is. */
+export function explainDamage(error: unknown, directory: string): unknown {
+  const { code, message } = error as { code?: unknown; message: string };
+  return damageCodes.has(code) ? damaged(directory, message) : error;
+}
+
 function damaged(directory: string, what: string): OperatorError {
   return new OperatorError(
     `the store in ${directory} is damaged: ${what}. See what can be saved: rollcall doctor --data ${directory}; or restore a backup: rollcall restore BACKUP --data ANOTHER`,
   );
 }
 
+/** MDB_PAGE_NOTFOUND, MDB_CORRUPTED, MDB_PANIC, MDB_INVALID. */
+const damageCodes: ReadonlySet<unknown> = new Set([-30_797, -30_796, -30_795, -30_793]);
 const attempts = 5;
+/** In bytes: a tenth of a second. */
+const readInFull = 32 * 2 ** 20;

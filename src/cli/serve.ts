@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { pino } from 'pino';
 import { OperatorError } from '../adapters/operatorError.ts';
+import { explainDamage } from '../adapters/storeCheck.ts';
 import type { SocketAddress } from '../adapters/udpSocket.ts';
 import { startServer } from '../server/server.ts';
 import { type DtlsOptions, dtlsSettings, withDtlsOptions } from './dtlsOptions.ts';
@@ -33,12 +34,13 @@ export function serveCommand(): Command {
       try {
         await serve(options);
       } catch (error) {
-        fail(explained(error));
+        fail(explained(error, options.data));
       }
     });
 }
 
 async function serve(options: ServeOptions): Promise<void> {
+  process.once('uncaughtException', error => fail(explained(error, options.data)));
   const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 1, sync: true }));
   const server = await startServer({
     data: options.data,
@@ -102,9 +104,9 @@ function text(address: SocketAddress | undefined): string | null {
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
 
-function explained(error: unknown): unknown {
+function explained(error: unknown, data: string): unknown {
   const { code, message, syscall } = error as NodeJS.ErrnoException;
-  if (syscall !== 'bind') return error;
+  if (syscall !== 'bind') return explainDamage(error, data);
   if (code === 'EADDRINUSE') return new OperatorError(`${message}: another program listens there; choose another port`);
   if (code === 'EADDRNOTAVAIL') return new OperatorError(`${message}: this machine has no such address`);
   if (code === 'EACCES') return new OperatorError(`${message}: this user may not listen there`);

@@ -46,6 +46,12 @@ t.test('what happens to a file on a bad disk would end the server without a word
       says: /page \d+ of devices is not what it should be/,
       saves: [1, devices - 1],
     },
+    {
+      what: 'garbage in a page of records whose header is whole',
+      harm: async path => overwrite(path, (await leafOfDevices(path)) * page + 24, garbage.subarray(24)),
+      says: /page \d+ of devices leads out of itself/,
+      saves: [1, devices - 1],
+    },
     { what: 'an empty file', harm: path => truncate(path, 1), says: /header 1 is missing/, saves: 'nothing' },
   ];
   for (const { what, harm, says, saves } of cases) {
