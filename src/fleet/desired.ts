@@ -78,20 +78,28 @@ export function isNotKept({ state, since, again }: Desired, registration: Regist
 export function delivered(desired: Desired, registration: Registration, wall: WallTime): Desired {
   const { state, since, again } = desired;
   const wasUndone = state === 'delivered' && since >= registration.registeredAt && isRecent(since, wall);
-  return { ...to(desired, 'delivered', wall, undefined), tries: 0, again: wasUndone ? again + 1 : 0 };
+  return { ...to(desired, 'delivered', wall, registration, undefined), tries: 0, again: wasUndone ? again + 1 : 0 };
 }
 
-export function refusedWith(desired: Desired, reason: string, wall: WallTime): Desired {
-  return { ...to(desired, 'refused', wall, reason), tries: 0 };
+export function refusedWith(desired: Desired, reason: string, registration: Registration, wall: WallTime): Desired {
+  return { ...to(desired, 'refused', wall, registration, reason), tries: 0 };
 }
 
 /** Nothing came back. */
-export function tried(desired: Desired, reason: string, wall: WallTime): Desired {
+export function tried(desired: Desired, reason: string, registration: Registration, wall: WallTime): Desired {
   const before = desired.state === 'pending' && desired.tries < maxTries ? desired.tries : 0;
-  return { ...to(desired, 'pending', wall, reason), tries: before + 1 };
+  return { ...to(desired, 'pending', wall, registration, reason), tries: before + 1 };
 }
 
-function to(desired: Desired, state: DesiredState, since: WallTime, reason: string | undefined): Desired {
+/** Never of before this registration: a clock that was set back would have the value written again without end. */
+function to(
+  desired: Desired,
+  state: DesiredState,
+  wall: WallTime,
+  { registeredAt, lastContact }: Registration,
+  reason: string | undefined,
+): Desired {
+  const since = Math.max(wall, registeredAt, lastContact) as WallTime;
   return { ...desired, version: desired.version + 1, state, since, reason };
 }
 

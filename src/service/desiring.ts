@@ -17,26 +17,22 @@ import { deviceEvent, reported } from './reports.ts';
  */
 export function askToSet(asked: AskedDesired, out: DownlinkOut, done: (outcome: SetOutcome) => void): void {
   const { record, desired, peer, dossier } = asked;
-  if (isNotKept(desired, record.registration, out.now.wall)) {
-    return done({ kind: 'unasked', commit: commitOf(asked, refusedWith(desired, 'not-kept', out.now.wall), out) });
-  }
+  const { registration } = record;
+  const refused = (reason: string) => commitOf(asked, refusedWith(desired, reason, registration, out.now.wall), out);
+  if (isNotKept(desired, registration, out.now.wall)) return done({ kind: 'unasked', commit: refused('not-kept') });
   const operation = writeValue(desired.path, desired.value, false, dossier);
-  if (isContentFault(operation)) {
-    return done({
-      kind: 'unasked',
-      commit: commitOf(asked, refusedWith(desired, operation.reason, out.now.wall), out),
-    });
-  }
+  if (isContentFault(operation)) return done({ kind: 'unasked', commit: refused(operation.reason) });
   const handle = out.ask(peer, draftOf(operation, dossier.root), {
     response: ({ code }) => {
-      const { wall } = out.now;
       const taken = code >>> 5 === 2;
-      const next = taken ? delivered(desired, record.registration, wall) : refusedWith(desired, codeText(code), wall);
-      done({ kind: 'answered', commit: commitOf(asked, next, out) });
+      const commit = taken
+        ? commitOf(asked, delivered(desired, registration, out.now.wall), out)
+        : refused(codeText(code));
+      done({ kind: 'answered', commit });
     },
     failed: fault => {
       const counts = fault !== 'peer-gone' && fault !== 'queue-full';
-      const commit = counts ? commitOf(asked, tried(desired, fault, out.now.wall), out) : undefined;
+      const commit = counts ? commitOf(asked, tried(desired, fault, registration, out.now.wall), out) : undefined;
       done({ kind: 'unanswered', fault, commit });
     },
   });
