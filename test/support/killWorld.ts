@@ -74,8 +74,10 @@ export class KillWorld {
       this.totals.resent++;
     }
     for (const device of busy) device.arriveLate();
-    await Promise.all(updating);
-    await Promise.all(silent.map(device => device.update()));
+    const all = Promise.all([...updating, ...silent.map(device => device.update())]);
+    if ((await Promise.race([all, pause(patienceMilliseconds)])) === undefined) {
+      complaints.push('not all sessions go on half a minute after the start');
+    }
     for (const device of this.#secured) complaints.push(...device.complaints());
     for (const close of sockets) close();
     this.totals.acknowledged = this.#known.size;
@@ -336,5 +338,6 @@ interface OnDisk {
   readonly versions: ReadonlyMap<string, number>;
 }
 
+const patienceMilliseconds = 30_000;
 /** The effect of a replay would be durable long before. */
 const replayMilliseconds = 150;
