@@ -5,17 +5,19 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { fail } from '../src/cli/output.ts';
+import { type FuzzMutation, fuzzMutations } from '../test/fuzz/mutations.ts';
 import { type Mutation, mutations } from '../test/sim/mutations.ts';
 
-/** Breaks one guard of the server after the other, in a copy, and looks whether a simulated world notices. */
+/** Breaks one guard of the server after the other, in a copy, and looks whether a simulated world, or a fuzz target, notices. */
 new Command('mutations')
-  .description('Check that the simulated world notices what it is there to notice')
+  .description('Check that the simulated world and the fuzz targets notice what they are there to notice')
   .argument('[guards...]', 'only guards whose description contains one of these words')
   .action((words: string[]) => main(words).catch(fail))
   .parse();
 
 async function main(words: readonly string[]): Promise<void> {
-  const chosen = mutations.filter(({ guard }) => words.length === 0 || words.some(word => guard.includes(word)));
+  const all: readonly (Mutation & Partial<FuzzMutation>)[] = [...mutations, ...fuzzMutations];
+  const chosen = all.filter(({ guard }) => words.length === 0 || words.some(word => guard.includes(word)));
   let missed = 0;
   console.log('| without this guard | found by | as |\n|---|---|---|');
   for (const mutation of chosen) {
@@ -26,11 +28,18 @@ async function main(words: readonly string[]): Promise<void> {
   if (missed > 0) process.exitCode = 1;
 }
 
-async function tried({ file, find, put, nondeterministic }: Mutation): Promise<Found | undefined> {
+async function tried({
+  file,
+  find,
+  put,
+  nondeterministic,
+  target,
+}: Mutation & Partial<FuzzMutation>): Promise<Found | undefined> {
   const copy = await mkdtemp(join(tmpdir(), 'rollcall-mutation-'));
   try {
     await cp(join(root, 'dist'), join(copy, 'dist'), { recursive: true });
-    for (const name of ['node_modules', 'schemas', 'package.json']) await symlink(join(root, name), join(copy, name));
+    for (const name of ['node_modules', 'schemas', 'package.json', 'test'])
+      await symlink(join(root, name), join(copy, name));
     const path = join(copy, 'dist/src', file);
     const code = await readFile(path, 'utf8');
     if (code.split(find).length !== 2) throw new Error(`${file} does not have exactly one: ${find}`);
@@ -38,6 +47,7 @@ async function tried({ file, find, put, nondeterministic }: Mutation): Promise<F
       path,
       code.replace(find, () => put),
     );
+    if (target !== undefined) return await fuzzed(copy, target);
     if (nondeterministic === true) {
       const digests = await Promise.all(
         [1, 2].map(() => seeds(copy, '--seed', '2', '--devices', '3', '--length', '20')),
@@ -53,10 +63,22 @@ async function tried({ file, find, put, nondeterministic }: Mutation): Promise<F
   }
 }
 
+async function fuzzed(copy: string, target: string): Promise<Found | undefined> {
+  const printed = await run(copy, 'fuzz', '--target', target, '--executions', '20000', '--seed', '7');
+  const what = /^\S+ failed: Broken: (.*)$/m.exec(printed)?.[1];
+  const count = new RegExp(`^${target} {2,}([\\d,]+)`, 'm').exec(printed)?.[1];
+  return what === undefined ? undefined : { by: `\`${target}\`, ${count} executions`, as: what.slice(0, 90) };
+}
+
 function seeds(copy: string, ...flags: string[]): Promise<string> {
-  const args = [join(copy, 'dist/tools/seeds.js'), ...flags, '--no-shrink'];
+  return run(copy, 'seeds', ...flags, '--no-shrink');
+}
+
+function run(copy: string, tool: string, ...flags: string[]): Promise<string> {
+  const args = [join(copy, `dist/tools/${tool}.js`), ...flags];
   return new Promise(resolve => {
-    execFile(process.execPath, args, { maxBuffer: 1 << 24 }, (_, stdout, stderr) => resolve(stdout + stderr));
+    const options = { cwd: copy, maxBuffer: 1 << 24 };
+    execFile(process.execPath, args, options, (_, stdout, stderr) => resolve(stdout + stderr));
   });
 }
 
