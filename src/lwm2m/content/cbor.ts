@@ -44,7 +44,7 @@ export function writeValue(writer: CborWriter, value: ResourceValue, type: Resou
       writer.integer(value);
       return;
     case 'number':
-      if (type === 'float' || !Number.isSafeInteger(value)) writer.float(value);
+      if (type === 'float' || !Number.isSafeInteger(value) || Object.is(value, -0)) writer.float(value);
       else writer.integer(value);
       return;
     default:

@@ -132,7 +132,8 @@ function checkFleet(bytes: Bytes): void {
       ensureSame(effectsOf(registrar), before, 'refused, and something happened');
       continue;
     }
-    repeat = ask;
+    // On plain CoAP it is the address that tells who repeats a request, and it goes with the registration.
+    repeat = kind === 2 && caller.psk === undefined ? undefined : ask;
     if (kind === 0) model.heard(name, caller, lifetime ?? defaultLifetime, locationOf(reply));
     else if (kind === 1)
       model.heard(name, model.entries.get(name)!.owner, lifetime ?? model.entries.get(name)!.lifetime, location!);

@@ -120,6 +120,11 @@ t.test('what nobody defined keeps the type it had on the wire', async t => {
   for (const [format, payload, value] of table) {
     t.same(decodeContent(format, path, payload, definitions), [{ path, value }], String(format));
   }
+  for (const format of [60, 110, 112, 11543, 11544]) {
+    const written = encodeContent(format, path, [{ path, value: -0 }], definitions) as Bytes;
+    const [entry] = decodeContent(format, path, written, definitions) as readonly Entry[];
+    t.ok(Object.is(entry?.value, -0), `${format} keeps the sign of zero`);
+  }
 });
 
 t.test('a value of another type than its resource has is refused by name', async t => {
