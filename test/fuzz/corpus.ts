@@ -5,33 +5,38 @@ import { fileURLToPath } from 'node:url';
 import type { Bytes } from '../../src/base/bytes.ts';
 import type { Target } from './target.ts';
 
-/** What a target begins with: its own seeds, and the files of its folder. */
+/** What a target begins with: what was given, and what an earlier run found. */
 export function corpusOf(target: Target): Bytes[] {
-  return [...target.seeds, ...filesOf(target.name).map(file => readInput(join(folderOf(target.name), file)))];
+  return [...givenOf(target), ...inputsOf(target.name, file => grownName.test(file))];
+}
+
+/** Its own seeds, and the files that people put into its folder: captures, and what once failed. Their names say so. */
+export function givenOf(target: Target): Bytes[] {
+  return [...target.seeds, ...inputsOf(target.name, file => !grownName.test(file))];
 }
 
 export function readInput(path: string): Bytes {
   return new Uint8Array(readFileSync(path));
 }
 
-/**
- * Puts inputs in the place of those that an earlier run found. What people put there, captures and what once failed, has
- * names that say so, and stays.
- */
-export function replaceGrown(target: Target, inputs: readonly Bytes[]): void {
-  const folder = folderOf(target.name);
-  mkdirSync(folder, { recursive: true });
-  const given = new Set(corpusOf(target).map(nameOf));
-  const grown = filesOf(target.name).filter(file => grownName.test(file));
-  for (const file of grown) given.delete(file);
+/** Puts inputs in the place of those that an earlier run found. */
+export function replaceGrown({ name }: Target, inputs: readonly Bytes[]): void {
+  const folder = folderOf(name);
   const kept = new Map(inputs.map(input => [nameOf(input), input]));
-  for (const file of grown) if (!kept.has(file)) rmSync(join(folder, file));
-  for (const [file, input] of kept) if (!given.has(file)) writeFileSync(join(folder, file), input);
+  for (const file of filesOf(name)) if (grownName.test(file) && !kept.has(file)) rmSync(join(folder, file));
+  if (kept.size > 0) mkdirSync(folder, { recursive: true });
+  for (const [file, input] of kept) writeFileSync(join(folder, file), input);
 }
 
 /** One name for the same bytes. */
 export function nameOf(input: Bytes): string {
   return createHash('sha256').update(input).digest('hex').slice(0, 12);
+}
+
+function inputsOf(name: string, wanted: (file: string) => boolean): Bytes[] {
+  return filesOf(name)
+    .filter(wanted)
+    .map(file => readInput(join(folderOf(name), file)));
 }
 
 function folderOf(name: string): string {

@@ -8,6 +8,7 @@ export class Coverage {
   readonly #session = new Session();
   readonly #counts: (url: string) => boolean;
   readonly #functions = new Map<string, readonly Span[]>();
+  readonly #lengths = new Map<string, number>();
 
   /** `counts`: whose code is looked at. */
   constructor(counts: (url: string) => boolean) {
@@ -39,19 +40,25 @@ export class Coverage {
         const [whole, ...inner] = ranges;
         if (whole === undefined || whole.count === 0) continue;
         const holes = inner.filter(({ count }) => count === 0).map(hole => [hole.startOffset, hole.endOffset] as const);
-        taken.set(`${url}:${whole.startOffset}:${whole.endOffset}`, holes);
+        const name = `${url}:${whole.startOffset}:${whole.endOffset}`;
+        this.#lengths.set(name, whole.endOffset - whole.startOffset);
+        taken.set(name, holes);
       }
     }
     return taken;
   }
 
-  /** Whether it reached what nothing reached before. */
-  isNew(taken: Taken): boolean {
+  /** How many characters of code it reached that nothing reached before. */
+  gain(taken: Taken): number {
+    let gain = 0;
     for (const [name, holes] of taken) {
       const known = this.#functions.get(name);
-      if (known === undefined || lengthOf(common(known, holes)) < lengthOf(known)) return true;
+      gain +=
+        known === undefined
+          ? this.#lengths.get(name)! - lengthOf(holes)
+          : lengthOf(known) - lengthOf(common(known, holes));
     }
-    return false;
+    return gain;
   }
 
   add(taken: Taken): void {

@@ -1,7 +1,7 @@
 import type { Bytes } from '../../src/base/bytes.ts';
 import type { SeededRandom } from '../../src/base/random.ts';
 import { defaultMaxLength, type Target } from '../../test/fuzz/target.ts';
-import type { Coverage } from './coverage.ts';
+import type { Coverage, Taken } from './coverage.ts';
 import { Mutation } from './mutation.ts';
 import { shrink } from './shrink.ts';
 
@@ -54,19 +54,29 @@ export class Fuzzer {
     return failure;
   }
 
-  /** Of the corpus what is needed to reach all that it reaches, short inputs preferred. */
-  smallest(): Bytes[] {
+  /** Of the corpus those that reach most, beside what is `given` in any case: as many as that takes, and at most `most`. */
+  needed(given: readonly Bytes[], most: number): Bytes[] {
     this.#coverage.forget();
-    return this.corpus
-      .toSorted((a, b) => a.length - b.length)
-      .filter(input => {
-        this.#coverage.take();
-        this.#execute(input);
-        const taken = this.#coverage.take();
-        const isNeeded = this.#coverage.isNew(taken);
-        this.#coverage.add(taken);
-        return isNeeded;
-      });
+    for (const input of given) this.#coverage.add(this.#takenBy(input));
+    const left = new Map(this.corpus.map(input => [input, this.#takenBy(input)]));
+    const needed: Bytes[] = [];
+    for (;;) {
+      let [best, highest]: [Bytes | undefined, number] = [undefined, 0];
+      for (const [input, taken] of left) {
+        const gain = this.#coverage.gain(taken);
+        if (gain > highest) [best, highest] = [input, gain];
+      }
+      if (best === undefined || needed.length === most) return needed;
+      this.#coverage.add(left.get(best)!);
+      left.delete(best);
+      needed.push(best);
+    }
+  }
+
+  #takenBy(input: Bytes): Taken {
+    this.#coverage.take();
+    this.#execute(input);
+    return this.#coverage.take();
   }
 
   /** What was found last is the most promising; so is what is short. */
@@ -81,7 +91,7 @@ export class Fuzzer {
     const failure = this.#executeAll(inputs);
     if (failure !== undefined) return this.#made(failure);
     const taken = this.#coverage.take();
-    if (!this.#coverage.isNew(taken)) return undefined;
+    if (this.#coverage.gain(taken) === 0) return undefined;
     this.#keepNew(inputs);
     // What ran once only, when a module was first used, is nobody's.
     this.#coverage.add(taken);
@@ -92,7 +102,7 @@ export class Fuzzer {
   #keepNew(inputs: readonly Bytes[]): void {
     this.#executeAll(inputs);
     const taken = this.#coverage.take();
-    if (!this.#coverage.isNew(taken)) return;
+    if (this.#coverage.gain(taken) === 0) return;
     if (inputs.length === 1) {
       this.corpus.push(inputs[0]!);
       return this.#coverage.add(taken);

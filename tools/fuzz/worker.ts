@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { SeededRandom } from '../../src/base/random.ts';
-import { corpusOf, replaceGrown } from '../../test/fuzz/corpus.ts';
+import { corpusOf, givenOf, replaceGrown } from '../../test/fuzz/corpus.ts';
 import { targetNamed } from '../../test/fuzz/targets.ts';
 import { Coverage } from './coverage.ts';
 import { Fuzzer } from './fuzzer.ts';
@@ -34,9 +34,12 @@ function work(job: Job, tell: (report: Report) => void): void {
   }
   if (failure !== undefined) return tell({ kind: 'failure', failure, progress: progress() });
   tell({ kind: 'done', progress: progress() });
-  if (job.grow) replaceGrown(target, fuzzer.smallest());
+  if (job.grow) replaceGrown(target, fuzzer.needed(givenOf(target), maxGrown));
 }
 
+/** In milliseconds. */
 const betweenReports = 250;
+/** Files that a run may leave in a target's folder. */
+const maxGrown = 12;
 
 work(workerData as Job, report => parentPort!.postMessage(report));
