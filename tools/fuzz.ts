@@ -13,7 +13,7 @@ import { Current, type Job, type Progress, type Report } from './fuzz/job.ts';
 /** Looks for bytes that break something, in code that takes bytes from strangers, files or people. */
 const program = new Command('fuzz')
   .description('Look for inputs for which an invariant does not hold, led by which code they reach')
-  .option('--target <names>', 'these only, separated by commas; by default all: see --list', parseTargets, targets)
+  .option('--target <names>', 'these only, separated by commas; by default all: see --list', parseTargets)
   .option('--minutes <count>', 'for how long in all, in equal parts', parsePositive)
   .option('--executions <count>', 'how many of each target', parsePositive)
   .option('--seed <seed>', 'what decides the choices; by default one that nobody has tried', parseCount)
@@ -35,12 +35,12 @@ Exit code: 0 if everything held, 1 if something did not, 2 for wrong usage.
 `,
   )
   .exitOverride()
-  .action((options: Options) => main(options).catch(fail));
+  .action(main);
 
 async function main(options: Options): Promise<void> {
   if (options.list) return printTable(targets.map(({ name, holds }) => [name, holds]));
-  if (options.replay !== undefined) return replay(options.replay, options.target);
-  const chosen = options.target;
+  if (options.replay !== undefined) return replay(options.replay, options.target ?? targets);
+  const chosen = options.target ?? targets;
   const isBounded = options.minutes !== undefined || options.executions !== undefined;
   const minutes = options.minutes ?? (isBounded ? Number.POSITIVE_INFINITY : 1);
   const seed = options.seed ?? Date.now() % 2 ** 31;
@@ -107,10 +107,20 @@ function fuzz(
 
 function replay(file: string, chosen: readonly Target[]): void {
   const [target] = chosen;
-  if (target === undefined || chosen.length > 1) throw new OperatorError('--replay needs the --target it is for');
-  const failure = failureOf(target, readInput(file));
+  if (target === undefined || chosen.length > 1) {
+    return program.error('error: --replay needs the --target it is for');
+  }
+  const failure = failureOf(target, given(file));
   console.log(failure ?? `${target.name}: everything held`);
   if (failure !== undefined) process.exitCode = 1;
+}
+
+function given(file: string): Uint8Array {
+  try {
+    return readInput(file);
+  } catch (error) {
+    throw new OperatorError((error as Error).message);
+  }
 }
 
 function tellFailure(name: string, message: string, input: Uint8Array): void {
@@ -181,7 +191,7 @@ function folder(): string {
 }
 
 interface Options {
-  readonly target: readonly Target[];
+  readonly target?: readonly Target[];
   readonly minutes?: number;
   readonly executions?: number;
   readonly seed?: number;
@@ -198,6 +208,6 @@ const maxMegabytes = 1024;
 try {
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof CommanderError)) throw error;
+  if (!(error instanceof CommanderError)) fail(error);
   process.exitCode = error.exitCode === 0 ? 0 : 2;
 }
