@@ -28,9 +28,11 @@ export class DirectoryLock {
     });
   }
 
-  /** Whether a server has the directory at this moment. */
+  /** Whether a server has the directory at this moment; it need not be there. */
   static async isTaken(directory: string): Promise<boolean> {
-    const socket = connect(await lockName(directory));
+    const name = await lockName(directory).catch(() => undefined);
+    if (name === undefined) return false;
+    const socket = connect(name);
     return new Promise(resolve => {
       socket.once('error', () => resolve(false));
       socket.once('connect', () => {

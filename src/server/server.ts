@@ -81,7 +81,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const { log, insecureCoap, openLookup = false, strictParameters } = options;
   const report = createReport(log, failed => handshakes.record(failed));
   const definitions = await readDefinitions(options.objects);
-  checkPages(options.data);
+  // Whoever reads a store that is written to sees pages change under him: such a one is refused below, by its lock.
+  if (!(await DirectoryLock.isTaken(options.data))) checkPages(options.data);
   const { environment, keyring } = await openDataDirectory(options.data, true, text =>
     log.warn({ msg: 'store', text }),
   );
