@@ -47,7 +47,11 @@ function written(format: number): Uint8Array[] {
 }
 
 export const targets: readonly Target[] = [
-  content('tlv', ContentFormats.lwm2mTlv, []),
+  content('tlv', ContentFormats.lwm2mTlv, [
+    // An identifier of two bytes, a length of its own, and an instance around both.
+    '2\xe1\x01\x2c\x05\xc8\x00\x09ACME GmbH',
+    '1\x08\x00\x10\xe1\x01\x2c\x05\xc8\x00\x09ACME GmbH',
+  ]),
   content('senml-json', ContentFormats.senmlJson, [
     '0[{"bn":"/3/0/","n":"0","vs":"x"},{"n":"13","v":1},{"bt":1e9,"bu":"%","n":"9","v":100,"t":-1}]',
     '0[{"bn":"/31000/0/","bv":5,"n":"1","v":1e2},{"n":"2","vd":"AAE"},{"n":"3","vlo":"3:0"},{"n":"4","vb":true}]',

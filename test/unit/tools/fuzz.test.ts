@@ -58,7 +58,7 @@ t.test('a check that takes long for a short input is a failure', async t => {
 
 t.test('the tool says what it did, and refuses what it does not know', async t => {
   const good = await runTool('fuzz', '--target', 'tlv,coap-message', '--executions', '200', '--seed', '1');
-  t.match(good, { code: 0, stdout: /in all +4\d\d .* 0\nseed 1\n$/ });
+  t.match(good, { code: 0, stdout: /in all +[\d,]+ .* 0\nseed 1\n$/ });
   t.match(await runTool('fuzz', '--replay', 'package.json'), { code: 2, stderr: /needs the --target/ });
   const replayed = await runTool('fuzz', '--target', 'tlv', '--replay', 'package.json');
   t.match(replayed, { code: 0, stdout: /^tlv: everything held/ });
