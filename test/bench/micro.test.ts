@@ -8,8 +8,8 @@ import { micro } from '../../tools/bench/micro.ts';
 const atMost: Readonly<Record<string, number>> = {
   'coap: read a registration, write its answer': 0.3,
   'coap: an exchange through the endpoint, duplicates remembered': 0.9,
-  'coap: remember a message': 0.3,
-  'service: decide a registration': 14,
+  'coap: remember a message': 0.6,
+  'service: decide a registration': 8,
   'service: decide an update': 4.5,
   'dtls: seal and open a record of 100 B': 7,
 };

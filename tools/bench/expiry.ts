@@ -1,8 +1,5 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { openDataDirectory } from '../../src/adapters/dataDirectory.ts';
 import { LmdbStore } from '../../src/adapters/lmdbStore.ts';
 import { BlockPermutation } from '../../src/adapters/registrationIds.ts';
@@ -15,43 +12,37 @@ import { Options, UriPath, UriQuery } from '../../src/coap/codec/option.ts';
 import { defaultGrace } from '../../src/fleet/registration.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
 import { Service } from '../../src/service/service.ts';
+import { percentile } from '../load/inFlight.ts';
+import { round } from './figures.ts';
 import { ServerProcess } from './serverProcess.ts';
+import { type Findings, inFreshDirectory, type StudyOptions } from './study.ts';
 
-/**
- * How long registrations take while the lifetimes of a whole fleet end in the same second, against the time before:
- * `node dist/tools/bench/expiry.js [devices] [registrations a second]`.
- */
-const [devices = 10_000, rate = 200] = process.argv.slice(2).map(Number);
-const data = await mkdtemp(join(tmpdir(), 'rollcall-expiry-'));
-try {
-  const ends = await fill();
-  const server = await ServerProcess.start(
-    '../../src/cli/main.js',
-    'serve',
-    '--data',
-    data,
-    '--coap',
-    '127.0.0.1:0',
-    '--coaps',
-    'off',
-    '--insecure-coap',
-  );
-  const answered = await registerUntil(ends + seconds(12), server);
-  await server.stop();
-  const { first, last, count } = await expired();
-  const during = answered.filter(({ at }) => at >= first - 50 && at <= last + 50);
-  console.log(`${count} registrations ended within ${last - first} ms`);
-  report(
-    'before and after',
-    answered.filter(entry => !during.includes(entry)),
-  );
-  report('meanwhile', during);
-} finally {
-  await rm(data, { recursive: true, force: true });
+/** How long registrations take while the lifetimes of a whole fleet end in the same second, against the time before. */
+export function measureExpiry({ devices = 10_000 }: StudyOptions): Promise<Findings> {
+  return inFreshDirectory(async data => {
+    const ends = await fill(data, devices);
+    const listen = ['--coap', '127.0.0.1:0', '--coaps', 'off', '--insecure-coap'];
+    const server = await ServerProcess.start('../../src/cli/main.js', 'serve', '--data', data, ...listen);
+    const answered = await registerUntil(ends + seconds(12), server);
+    await server.stop();
+    const { first, last, count } = await expired(data);
+    const during = answered.filter(({ at }) => at >= first - 50 && at <= last + 50);
+    return {
+      figures: { expired: count, withinMs: last - first },
+      table: [
+        latencies(
+          'before and after',
+          answered.filter(entry => !during.includes(entry)),
+        ),
+        latencies('meanwhile', during),
+      ],
+      fault: count === devices ? undefined : `${count} of ${devices} registrations ended`,
+    };
+  });
 }
 
 /** A fleet whose lifetimes, with their grace, are over in the same second. Returns when. */
-async function fill(): Promise<number> {
+async function fill(data: string, devices: number): Promise<number> {
   const { environment, keyring } = await openDataDirectory(data, true);
   const store = await LmdbStore.open(environment, keyring, error => {
     throw error;
@@ -117,12 +108,12 @@ async function registerUntil(end: number, { coap }: ServerProcess): Promise<Answ
     await new Promise(resolve => setTimeout(resolve, 1000 / rate));
   }
   await new Promise(resolve => setTimeout(resolve, 1000));
-  if (sent.size > 0) console.log(`${sent.size} requests were not answered`);
+  if (sent.size > 0) process.stderr.write(`${sent.size} requests were not answered\n`);
   socket.close();
   return answered;
 }
 
-async function expired(): Promise<{ first: number; last: number; count: number }> {
+async function expired(data: string): Promise<{ first: number; last: number; count: number }> {
   const { environment, keyring } = await openDataDirectory(data, false);
   const store = await LmdbStore.open(environment, keyring, () => {});
   const times = store
@@ -142,11 +133,10 @@ function registration(name: string, lifetime: number): Request {
   return { kind: 'request', type: 'CON', code: Method.POST, messageId: 0, token: noBytes, options, payload };
 }
 
-function report(when: string, answered: readonly Answered[]): void {
+function latencies(registrations: string, answered: readonly Answered[]) {
   const sorted = answered.map(({ took }) => took).sort((a, b) => a - b);
-  const at = (share: number) =>
-    (sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0).toFixed(1);
-  console.log(`${when}: ${sorted.length} registrations, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms`);
+  const [p50Ms, p99Ms, longestMs] = [0.5, 0.99, 1].map(share => round(percentile(sorted, share)));
+  return { registrations, count: sorted.length, p50Ms: p50Ms!, p99Ms: p99Ms!, longestMs: longestMs! };
 }
 
 interface Answered {
@@ -154,3 +144,6 @@ interface Answered {
   readonly at: number;
   readonly took: number;
 }
+
+/** A second. */
+const rate = 200;

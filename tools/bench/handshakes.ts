@@ -1,14 +1,22 @@
-import { printTable } from '../../src/cli/output.ts';
 import { type CipherSuite, cipherSuite } from '../../src/dtls/codec/cipherSuite.ts';
 import { NamedGroup } from '../../src/dtls/codec/namedGroup.ts';
 import { handshakePair } from '../../test/support/handshakePair.ts';
+import { round } from './figures.ts';
+import type { Findings } from './study.ts';
 
 /**
  * What each kind of handshake costs the server's DTLS, without sockets and without a store: microseconds from the
  * hello with the cookie to the session, the median of many, so that what else the machine does counts little.
- *
- *   npm run build && node dist/tools/bench/handshakes.js
  */
+export async function measureHandshakes(): Promise<Findings> {
+  // Once for the compiler, once for the figures.
+  for (const kind of kinds) medianMicros(kind);
+  return {
+    figures: { rounds },
+    table: kinds.map(kind => ({ handshake: kind.name, serverMicros: round(medianMicros(kind)) })),
+  };
+}
+
 const kinds: readonly { name: string; suite: CipherSuite; group?: NamedGroup; resumed?: boolean }[] = [
   { name: 'PSK, full', suite: cipherSuite(0xc0a8)! },
   { name: 'PSK, resumed', suite: cipherSuite(0xc0a8)!, resumed: true },
@@ -18,10 +26,6 @@ const kinds: readonly { name: string; suite: CipherSuite; group?: NamedGroup; re
 ];
 const rounds = 400;
 const unlimited = { burst: Number.POSITIVE_INFINITY, perSecond: Number.POSITIVE_INFINITY };
-
-// Once for the compiler, once for the figures.
-for (const kind of kinds) medianMicros(kind);
-printTable([['HANDSHAKE', 'µs OF THE SERVER'], ...kinds.map(kind => [kind.name, medianMicros(kind).toFixed(0)])]);
 
 function medianMicros({ suite, group, resumed = false }: (typeof kinds)[number]): number {
   const options = { suites: [suite], clientSuites: [suite], ...(group !== undefined && { groups: [group] }) };

@@ -1,46 +1,42 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
-import { openDataDirectory } from '../../src/adapters/dataDirectory.ts';
-import { LmdbStore } from '../../src/adapters/lmdbStore.ts';
+import { noBytes } from '../../src/base/bytes.ts';
 import type { WallTime } from '../../src/base/time.ts';
-import { fail, printTable } from '../../src/cli/output.ts';
-import { fleetRules } from '../../src/cli/rules.ts';
+import { Method, ResponseCode } from '../../src/coap/codec/code.ts';
+import { decodeMessage, encodeMessage } from '../../src/coap/codec/message.ts';
+import { Echo, Options, UriPath, UriQuery } from '../../src/coap/codec/option.ts';
 import type { Row } from '../../src/fleet/names.ts';
-import { noProfiles } from '../../src/fleet/profile.ts';
 import { isQueryFault, parseQuery, selectionOf } from '../../src/fleet/query.ts';
 import { simulatedDevice } from '../load/fleet.ts';
 import { percentile } from '../load/inFlight.ts';
-import { preload } from './preload.ts';
+import { round } from './figures.ts';
+import { Road } from './road.ts';
+import { type Findings, inFreshDirectory, preloadWithProgress, type StudyOptions } from './study.ts';
 
-/** What a lookup costs in a large store, in the process that has it: the first page of `pageLength` devices. */
-new Command('lookup')
-  .description('Measure lookups in a store of many devices, and how large the store is')
-  .option('--devices <count>', 'how many devices the store holds', parseCount, 1_000_000)
-  .action(({ devices }: { devices: number }) => measure(devices).catch(fail))
-  .parse();
-
-async function measure(devices: number): Promise<void> {
-  const data = await mkdtemp(join(tmpdir(), 'rollcall-lookup-'));
-  try {
-    await preload(data, devices, 'plain', () => undefined);
+/**
+ * What a lookup costs in a large store: the first page in the process that has the store, and the same over CoAP, from
+ * the datagram of the question to the first block of the answer, without sockets.
+ */
+export function measureLookup({ devices = 1_000_000 }: StudyOptions): Promise<Findings> {
+  return inFreshDirectory(async data => {
+    await preloadWithProgress(data, devices, 'plain');
     const size = (await stat(join(data, 'data.mdb'))).size;
-    const { environment, keyring } = await openDataDirectory(data, false);
-    const store = await LmdbStore.open(environment, keyring, error => {
-      throw error;
-    });
-    const asked = { now: Date.now() as WallTime, rules: fleetRules(keyring, [], noProfiles) };
+    const road = await Road.open(data);
+    const { store } = road;
+    const asked = { now: Date.now() as WallTime, rules: road.rules };
     const some = Array.from({ length: repetitions }, (_, i) => simulatedDevice('preloaded', (i * 7919) % devices));
-    const rows: [string, ...string[]][] = [['LOOKUP', 'p50 µs', 'p99 µs', 'turns']];
     const view = store.view();
-    rows.push(
-      timed('by name, record decoded', i => (view.device(view.row(some[i]!.name, undefined)!) === undefined ? 0 : 1)),
-    );
+    const table = [
+      timed('by name, record decoded', i => {
+        view.device(view.row(some[i]!.name, undefined)!);
+        return 1;
+      }),
+    ];
     for (const query of queries) {
-      rows.push(
-        timed(query('…'), i => {
-          const conditions = parseQuery(query(some[i]!.registration.description!.metadata!.serial!));
+      const of = (i: number) => query(some[i]!.registration.description!.metadata!.serial!);
+      table.push(
+        timed(of(0), i => {
+          const conditions = parseQuery(of(i));
           if (isQueryFault(conditions)) throw new Error(conditions.message);
           const selection = selectionOf(conditions, asked);
           let turns = 0;
@@ -54,23 +50,51 @@ async function measure(devices: number): Promise<void> {
         }),
       );
     }
-    printTable(rows);
-    const terms = environment.terms.getStats() as {
-      pageSize: number;
-      treeLeafPageCount: number;
-      overflowPages: number;
-    };
-    const index = terms.pageSize * (terms.treeLeafPageCount + terms.overflowPages);
-    process.stdout.write(
-      `${devices} devices: ${Math.round(size / devices)} B of file a device, ${Math.round(index / devices)} B of it the index\n`,
-    );
-    await store.close();
-  } finally {
-    await rm(data, { recursive: true, force: true });
-  }
+    await prove(road);
+    for (const query of queries)
+      table.push(await timedOverCoap(road, query(some[0]!.registration.description!.metadata!.serial!)));
+    await road.close();
+    return { figures: { devices, fileBytesPerDevice: Math.round(size / devices), pageLength }, table };
+  });
 }
 
-function timed(name: string, look: (i: number) => number): [string, string, string, string] {
+/** So that long answers come: the Echo that the server gives goes back with the next question (RFC 9175 §2.4). */
+async function prove(road: Road): Promise<void> {
+  const [challenge] = await road.exchange([{ bytes: question('state=registered', noBytes), from }]);
+  const message = decodeMessage(challenge!);
+  const echo = message.kind === 'response' ? message.options.get(Echo) : undefined;
+  if (echo !== undefined) await road.exchange([{ bytes: question('state=registered', echo), from }]);
+}
+
+async function timedOverCoap(road: Road, query: string) {
+  const micros: number[] = [];
+  for (let i = 0; i < repetitions; i++) {
+    const bytes = question(query, noBytes);
+    const start = performance.now();
+    const [answer] = await road.exchange([{ bytes, from }]);
+    micros.push(1000 * (performance.now() - start));
+    if (answer![1] !== ResponseCode.Content) throw new Error(`not answered: ${query}`);
+  }
+  return distribution(`over CoAP: ${query}`, micros, 1);
+}
+
+function question(where: string, echo: Uint8Array): Uint8Array {
+  let options = Options.empty.with(UriPath, 'rd-lookup').with(UriPath, 'ep');
+  options = options.with(UriQuery, `where=${where}`).with(UriQuery, `count=${pageLength}`);
+  if (echo.length > 0) options = options.with(Echo, echo);
+  messageId = (messageId + 1) & 0xffff;
+  return encodeMessage({
+    kind: 'request',
+    type: 'CON',
+    code: Method.GET,
+    messageId,
+    token: noBytes,
+    options,
+    payload: noBytes,
+  });
+}
+
+function timed(name: string, look: (i: number) => number) {
   const micros: number[] = [];
   let turns = 0;
   for (let i = 0; i < repetitions; i++) {
@@ -78,14 +102,12 @@ function timed(name: string, look: (i: number) => number): [string, string, stri
     turns = look(i);
     micros.push(1000 * (performance.now() - start));
   }
-  micros.sort((a, b) => a - b);
-  return [name, percentile(micros, 0.5).toFixed(1), percentile(micros, 0.99).toFixed(1), String(turns)];
+  return distribution(name, micros, turns);
 }
 
-function parseCount(text: string): number {
-  const count = Number(text);
-  if (!Number.isInteger(count) || count < 1) throw new InvalidArgumentError('expected a whole number from 1 on');
-  return count;
+function distribution(lookup: string, micros: number[], turns: number) {
+  micros.sort((a, b) => a - b);
+  return { lookup, p50Micros: round(percentile(micros, 0.5)), p99Micros: round(percentile(micros, 0.99)), turns };
 }
 
 const queries: readonly ((serial: string) => string)[] = [
@@ -97,3 +119,5 @@ const queries: readonly ((serial: string) => string)[] = [
 ];
 const repetitions = 100;
 const pageLength = 50;
+const from = { socket: 0, address: '192.0.2.1', port: 5683 };
+let messageId = 0;

@@ -9,7 +9,8 @@ import { type ReportOptions, writeReport } from './report.ts';
 import { elsewhere, nodeCoap, type Rival, rivals } from './rivals.ts';
 import { measureOurs, measureRival, onFreshStore, type RunOptions } from './run.ts';
 import { scenarios, type Transport } from './scenarios.ts';
-import { measureSilent, silent } from './standing.ts';
+import { studies } from './studies.ts';
+import type { StudyOptions } from './study.ts';
 
 /**
  * What one operation costs the server: CPU of all its threads as the operating system counts it, beside rates and
@@ -19,7 +20,7 @@ const program = new Command('bench')
   .enablePositionalOptions()
   .description('Measure what an operation costs the server, which runs in a process of its own')
   .addArgument(
-    new Argument('<scenario>', 'what the devices do').choices([...Object.keys(scenarios), ...Object.keys(silent)]),
+    new Argument('<scenario>', 'what the devices do').choices([...Object.keys(scenarios), ...Object.keys(studies)]),
   )
   .option('--operations <count>', 'how many to measure, in each repetition', parseCount, 20_000)
   .option('--repetitions <count>', 'how often; figures are the medians', parseCount, 3)
@@ -31,6 +32,8 @@ const program = new Command('bench')
     new Option('--transport <transport>', 'by default the one that the scenario is about').choices(['coap', 'coaps']),
   )
   .option('--sessions <count>', 'for restart and memory: how many devices have one', parseCount, 200_000)
+  .option('--devices <count>', 'of a study: how many devices the store holds', parseCount)
+  .option('--count <count>', 'of a study: how many requests', parseCount)
   .option(
     '--compare',
     'measure rivals that are installed here in the same run, and always node-coap: a handler that does nothing',
@@ -78,7 +81,7 @@ program
 program.parse();
 
 async function bench(name: string, options: BenchOptions): Promise<void> {
-  if (name in silent) return benchSilent(name, options);
+  if (name in studies) return study(name, options);
   const scenario = scenarios[name]!;
   const transport = options.transport ?? scenario.transports[0]!;
   if (!scenario.transports.includes(transport)) {
@@ -122,15 +125,17 @@ function printMicro(parts: readonly MicroFigure[], json: boolean): void {
   printTable([['part', 'CPU µs', 'ratio'], ...rows]);
 }
 
-/** Both are shown by one run: many sessions, and a restart. */
-async function benchSilent(name: string, { sessions, json }: BenchOptions): Promise<void> {
-  const figures = await measureSilent(sessions);
-  const shown = silent[name]!.figures.map(figure => [figure, figures[figure]] as const);
+async function study(name: string, options: BenchOptions): Promise<void> {
+  const { figures, table = [], fault } = await studies[name]!.run(options);
   const { node, cores } = machine();
-  const report = { scenario: name, ...Object.fromEntries(shown), node, cores };
-  if (json) printJson(report);
-  else printTable(Object.entries(report).map(([figure, value]) => [figure, String(value)]));
-  if (figures.handshakes > 0) process.exitCode = 1;
+  const shown = { ...figures, node, cores };
+  if (options.json) printJson({ scenario: name, ...shown, ...(table.length > 0 && { table }) });
+  else {
+    printTable(Object.entries({ scenario: name, ...shown }).map(([figure, value]) => [figure, String(value)]));
+    if (table.length > 0) process.stdout.write('\n');
+    if (table.length > 0) printTable([Object.keys(table[0]!), ...table.map(row => Object.values(row).map(String))]);
+  }
+  if (fault !== undefined) fail(new OperatorError(fault));
 }
 
 function printMeasurements(measurements: readonly Measurement[]): void {
@@ -166,7 +171,7 @@ function compared(measurements: readonly Measurement[]) {
 }
 
 function help(): string {
-  const all = { ...scenarios, ...silent };
+  const all = { ...scenarios, ...studies };
   const width = Math.max(...Object.keys(all).map(({ length }) => length));
   const lines = Object.entries(all).map(([name, { does }]) => `  ${name.padEnd(width)}  ${does}`);
   return `
@@ -183,6 +188,9 @@ Examples:
 
   npm run bench -- restart
   npm run bench -- memory --sessions 50000
+  npm run bench -- lookup --devices 100000
+  npm run bench -- herd
+  npm run bench -- soak --count 1000000
 
 Rivals: a handler on node-coap; coap-rd of Debian's libcoap3-bin, if it is installed; any address with --rival.
 A profile of the server: ROLLCALL_BENCH_NODE_FLAGS=--cpu-prof npm run bench -- registration
@@ -211,9 +219,8 @@ interface OverloadOptions {
   readonly json: boolean;
 }
 
-interface BenchOptions extends RunOptions {
+interface BenchOptions extends RunOptions, StudyOptions {
   readonly transport?: Transport;
-  readonly sessions: number;
   readonly compare: boolean;
   readonly rival?: Rival;
   readonly json: boolean;

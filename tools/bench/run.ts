@@ -1,13 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { progressBar } from '../../src/cli/progress.ts';
 import { type Figures, figures, type Measurement, machine, medians } from './figures.ts';
 import type { MeasuredProcess } from './measured.ts';
-import { preload } from './preload.ts';
 import type { Rival } from './rivals.ts';
 import { type Scenario, type Setting, scenarios, type Transport } from './scenarios.ts';
 import { ServerProcess } from './serverProcess.ts';
+import { inFreshDirectory, preloadWithProgress } from './study.ts';
 
 export interface RunOptions {
   readonly operations: number;
@@ -19,15 +16,10 @@ export interface RunOptions {
 }
 
 /** One scenario against our own server, on a store of its own that already holds other devices. */
-export async function measureOurs(name: string, transport: Transport, options: RunOptions): Promise<Measurement> {
-  const data = await mkdtemp(join(tmpdir(), 'rollcall-bench-'));
-  try {
+export function measureOurs(name: string, transport: Transport, options: RunOptions): Promise<Measurement> {
+  return inFreshDirectory(async data => {
     const secure = transport === 'coaps';
-    if (options.preloaded > 0) {
-      const bar = progressBar('preloading', options.preloaded);
-      await preload(data, options.preloaded, secure ? 'credentials' : 'plain', done => bar.at(done));
-      bar.end();
-    }
+    if (options.preloaded > 0) await preloadWithProgress(data, options.preloaded, secure ? 'credentials' : 'plain');
     const server = await startOurs(data);
     try {
       const target = secure ? server.coaps : server.coap;
@@ -42,28 +34,21 @@ export async function measureOurs(name: string, transport: Transport, options: R
     } finally {
       await server.stop();
     }
-  } finally {
-    await rm(data, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Our own server, on plain CoAP and on DTLS, on a store of its own that holds devices of plain CoAP already. */
-export async function onFreshStore<Result>(
+export function onFreshStore<Result>(
   preloaded: number,
   work: (server: ServerProcess, data: string) => Promise<Result>,
 ): Promise<Result> {
-  const data = await mkdtemp(join(tmpdir(), 'rollcall-bench-'));
-  try {
-    const bar = progressBar('preloading', preloaded);
-    await preload(data, preloaded, 'plain', done => bar.at(done));
-    bar.end();
+  return inFreshDirectory(async data => {
+    await preloadWithProgress(data, preloaded, 'plain');
     // With the standard limits: they are what is tried.
     const listen = ['--coap', '127.0.0.1:0', '--coaps', '127.0.0.1:0', '--insecure-coap'];
     const server = await ServerProcess.start('../../src/cli/main.js', 'serve', '--data', data, ...listen);
     return await work(server, data).finally(() => server.stop());
-  } finally {
-    await rm(data, { recursive: true, force: true });
-  }
+  });
 }
 
 /** The same load against somebody else's server, in the same run so that the machine is in the same mood. */

@@ -38,6 +38,8 @@ export interface Setting {
   readonly width: number;
   /** How many sessions are open, or how many addresses send, while updates are measured. */
   readonly peers: number;
+  /** What the names of its devices begin with: two loads on one server share none. */
+  readonly names?: string;
   readonly progress: (done: number, failed: number) => void;
 }
 
@@ -55,7 +57,7 @@ const registration: Scenario['prepare'] = async setting => {
   let number = 0;
   return {
     run: operations => {
-      const fleet = shuffledDevices(number, operations);
+      const fleet = shuffledDevices(setting, number, operations);
       number += operations;
       return inFlight(
         operations,
@@ -78,7 +80,7 @@ const registration: Scenario['prepare'] = async setting => {
 /** A full handshake and a registration on it, each time by another device. */
 const handshake: Scenario['prepare'] = async setting => {
   const { operations, width, progress } = setting;
-  const fleet = shuffledDevices(0, operations);
+  const fleet = shuffledDevices(setting, 0, operations);
   await introduce(setting, fleet);
   let next = 0;
   return {
@@ -158,7 +160,7 @@ async function onOpenSessions(
   { options, description, isReady = () => true }: Openness = {},
 ): Promise<PreparedScenario> {
   const { secure, width, peers, progress } = setting;
-  const fleet = shuffledDevices(0, peers);
+  const fleet = shuffledDevices(setting, 0, peers);
   if (secure) await introduce(setting, fleet);
   const devices: UdpDevice[] = [];
   const prepared = await inFlight(peers, width, async index => {
@@ -255,9 +257,9 @@ function open(
   return UdpDevice.open(target, dtls, options);
 }
 
-function shuffledDevices(first: number, count: number): SimulatedDevice[] {
+function shuffledDevices({ names = 'bench' }: Setting, first: number, count: number): SimulatedDevice[] {
   return shuffled(
-    Array.from({ length: count }, (_, i) => simulatedDevice('bench', first + i)),
+    Array.from({ length: count }, (_, i) => simulatedDevice(names, first + i)),
     below,
   );
 }

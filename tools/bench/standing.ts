@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { utf8 } from '../../src/base/bytes.ts';
 import { progressBar } from '../../src/cli/progress.ts';
@@ -8,6 +5,7 @@ import { addCredentials, type SimulatedDevice, simulatedDevice } from '../load/f
 import { type Target, UdpDevice } from '../load/udpDevice.ts';
 import { preload } from './preload.ts';
 import { startOurs } from './run.ts';
+import { inFreshDirectory, type Study } from './study.ts';
 
 /**
  * What a fleet costs that is there and says nothing: registered devices with live DTLS sessions, after a restart of the
@@ -53,15 +51,24 @@ export async function standing(data: string, sessions: number, progress: (done: 
 }
 
 /** `standing` on a store of its own. */
-export async function measureSilent(sessions: number): Promise<Standing> {
-  const data = await mkdtemp(join(tmpdir(), 'rollcall-bench-'));
-  const bar = progressBar('preloading', sessions);
-  try {
-    return await standing(data, sessions, done => bar.at(done));
-  } finally {
+export function measureSilent(sessions: number): Promise<Standing> {
+  return inFreshDirectory(async data => {
+    const bar = progressBar('preloading', sessions);
+    const found = await standing(data, sessions, done => bar.at(done));
     bar.end();
-    await rm(data, { recursive: true, force: true });
-  }
+    return found;
+  });
+}
+
+/** Both `restart` and `memory`: one run shows either. */
+export function studyOf(...shown: readonly (keyof Standing)[]): Study['run'] {
+  return async ({ sessions }) => {
+    const found = await measureSilent(sessions);
+    return {
+      figures: Object.fromEntries(shown.map(figure => [figure, found[figure]])),
+      fault: found.handshakes > 0 ? `${found.handshakes} devices had to handshake` : undefined,
+    };
+  };
 }
 
 async function connected(server: Target, { identity, key, registration }: SimulatedDevice): Promise<UdpDevice> {
@@ -85,18 +92,6 @@ export interface Standing {
   readonly emptyRssAnonBytes: number;
   readonly rssAnonBytesPerDevice: number;
 }
-
-/** What devices cost that say nothing. */
-export const silent: Readonly<Record<string, { does: string; figures: readonly (keyof Standing)[] }>> = {
-  restart: {
-    does: 'the server starts again with --sessions live sessions, and no device handshakes',
-    figures: ['sessions', 'readyMs', 'readyCpuMs', 'updatedWithoutHandshake', 'handshakes'],
-  },
-  memory: {
-    does: 'anonymous memory of a silent device that is registered and has a session, after a restart',
-    figures: ['sessions', 'rssAnonBytes', 'emptyRssAnonBytes', 'rssAnonBytesPerDevice', 'handshakes'],
-  },
-};
 
 const realDevices = 100;
 /** Lifetimes are read after the server is ready. */

@@ -1,0 +1,25 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import t from 'tap';
+
+/**
+ * The whole road over sockets against node-coap's handler, which parses nothing and stores nothing, in the same run: twice
+ * and more of what was measured on a quiet machine. Rates and times depend on the machine, and decide nothing here.
+ */
+const atMost = 6;
+
+t.test('a durable registration costs no more than a few times what a handler costs that does nothing', async t => {
+  const bench = fileURLToPath(new URL('../../tools/bench/main.js', import.meta.url));
+  const size = ['--operations', '2000', '--repetitions', '3', '--warm-up', '2000', '--preloaded', '2000'];
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    bench,
+    'registration',
+    ...size,
+    '--compare',
+    '--json',
+  ]);
+  const { cpuRatios, measurements } = JSON.parse(stdout);
+  t.ok(cpuRatios['node-coap'] <= atMost, `${cpuRatios['node-coap']} times as much, at most ${atMost}`);
+  for (const { server, failed } of measurements) t.equal(failed, 0, `${server}: nothing failed`);
+});
