@@ -9,7 +9,8 @@ import { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import type { FleetRules } from '../../src/fleet/registration.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
 import { AddressProof } from '../../src/server/addressProof.ts';
-import { Datapath, type Report } from '../../src/server/datapath.ts';
+import { Datapath } from '../../src/server/datapath.ts';
+import type { Report } from '../../src/server/datapathParts.ts';
 import { maxPlainPeers, PlainPeers } from '../../src/server/plainPeers.ts';
 import { Service } from '../../src/service/service.ts';
 
