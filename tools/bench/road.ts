@@ -1,3 +1,4 @@
+import { pino } from 'pino';
 import { openDataDirectory } from '../../src/adapters/dataDirectory.ts';
 import { LmdbStore } from '../../src/adapters/lmdbStore.ts';
 import { BlockPermutation } from '../../src/adapters/registrationIds.ts';
@@ -10,8 +11,8 @@ import type { FleetRules } from '../../src/fleet/registration.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
 import { AddressProof } from '../../src/server/addressProof.ts';
 import { Datapath } from '../../src/server/datapath.ts';
-import type { Report } from '../../src/server/datapathParts.ts';
 import { maxPlainPeers, PlainPeers } from '../../src/server/plainPeers.ts';
+import { createReport } from '../../src/server/report.ts';
 import { Service } from '../../src/service/service.ts';
 
 /** The server's machines and its store in this process: datagrams of plain CoAP in, answers out, and no sockets. */
@@ -39,7 +40,7 @@ export class Road {
       dtls: undefined,
       service,
       store,
-      report: silent,
+      report: createReport(pino({ level: 'silent' })),
       plain: new PlainPeers(maxPlainPeers, 1),
       proof: new AddressProof(random),
       now: systemNow,
@@ -80,17 +81,3 @@ export class Road {
     await this.store.close();
   }
 }
-
-const nothing = () => undefined;
-const silent: Report = {
-  session: nothing,
-  moved: nothing,
-  displaced: nothing,
-  closed: nothing,
-  handshake: nothing,
-  refusal: nothing,
-  refused: nothing,
-  answered: nothing,
-  committed: nothing,
-  unavailable: nothing,
-};
