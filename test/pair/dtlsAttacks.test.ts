@@ -4,11 +4,13 @@ import { networkOf } from '../../src/base/addressTable.ts';
 import { type Bytes, concatBytes, noBytes, utf8 } from '../../src/base/bytes.ts';
 import type { Remote } from '../../src/base/peer.ts';
 import { SeededRandom } from '../../src/base/random.ts';
+import type { Instant } from '../../src/base/time.ts';
 import { cipherSuite } from '../../src/dtls/codec/cipherSuite.ts';
 import { decodeClientHello, encodeClientHello } from '../../src/dtls/codec/clientHello.ts';
 import { decodeFragments, encodeHandshake, HandshakeType } from '../../src/dtls/codec/handshake.ts';
 import { decodeRecord, encodePlainRecord } from '../../src/dtls/codec/record.ts';
 import { decodeServerHello } from '../../src/dtls/codec/serverHello.ts';
+import { Cookies } from '../../src/dtls/cookie.ts';
 import { KeySchedule, premasterSecret } from '../../src/dtls/crypto/keySchedule.ts';
 import { sealRecord } from '../../src/dtls/protection.ts';
 import { maxRepeated } from '../../src/dtls/serverHandshake.ts';
@@ -70,6 +72,17 @@ t.test('a cookie is good for one address, one port, one hello, and not for ever'
   t.ok(good(here), 'the secret before is still good');
   pair.pass(120_000);
   t.notOk(good(here, 1), 'the one before that is not');
+});
+
+t.test('a cookie would be good for another session id', async t => {
+  const cookies = new Cookies(new SeededRandom(1));
+  const here: Remote = { socket: 0, address: '192.0.2.77', port: 7 };
+  const now = 1000 as Instant;
+  const start = { version: 0xfefd, random: new Uint8Array(32), sessionId: Uint8Array.of(1, 2), cookie: noBytes };
+  const cookie = cookies.make(now, here, start);
+  t.ok(cookies.check(now, here, { ...start, cookie }));
+  t.notOk(cookies.check(now, here, { ...start, cookie, sessionId: Uint8Array.of(1, 3) }));
+  t.notOk(cookies.check(now, here, { ...start, cookie, sessionId: noBytes }));
 });
 
 t.test('a fragmented hello without a good cookie is answered, and nothing is put together', async t => {

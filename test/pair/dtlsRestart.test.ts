@@ -3,6 +3,7 @@ import type { Bytes } from '../../src/base/bytes.ts';
 import { seconds } from '../../src/base/time.ts';
 import { allCipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
 import type { SessionState } from '../../src/dtls/sessionState.ts';
+import { SessionTable } from '../../src/dtls/sessionTable.ts';
 import { type HandshakePair, handshakePair, recordsOf } from '../support/handshakePair.ts';
 
 /** What the registry would have kept of the newest session; its own marks, nothing of what came after. */
@@ -49,7 +50,9 @@ t.test('without a write mark a restarted server would use its nonces again', asy
   const say = (times: number) => {
     for (let n = 0; n < times; n++) pair.server.send(peer, new TextEncoder().encode('x'), pair.serverOut);
   };
-  for (let n = 0; n < 7; n++) {
+  say(5);
+  t.strictSame(pair.reserved, [20], 'before the numbers are used up');
+  for (let n = 0; n < 6; n++) {
     say(3);
     pair.pass(20);
   }
@@ -166,6 +169,27 @@ t.test('silence ends a session, and so does age', async t => {
   t.equal(pair.closed.at(-1)?.reason, 'idle');
   t.strictSame(pair.server.sizes(), { associations: 0, handshakes: 0 });
   t.equal(pair.server.nextExpiry(), undefined);
+});
+
+t.test('as many forged records as the suite can bear end a session', async t => {
+  const pair = handshakePair().connect();
+  pair.client.send('true');
+  const forged = pair.datagramsFrom('client').at(-1)!.slice();
+  forged[forged.length - 1]! ^= 1;
+  const count = Reflect.get(SessionTable.prototype, 'countForged') as (this: SessionTable, row: number) => number;
+  t.teardown(() => {
+    SessionTable.prototype.countForged = count;
+  });
+  // Eight million came before.
+  SessionTable.prototype.countForged = function (row) {
+    return count.call(this, row) + 2 ** 23 - 3;
+  };
+  for (let n = 0; n < 3; n++) {
+    t.strictSame(pair.closed, []);
+    forged[10] = n + 2;
+    pair.toServer(forged);
+  }
+  t.match(pair.closed, [{ reason: 'forged' }]);
 });
 
 t.test('ten thousand forged records end no session', async t => {

@@ -165,6 +165,31 @@ t.test('junk from where a device sleeps wakes it, and changes nothing', async t 
   );
 });
 
+t.test('a record in the name of a device that sleeps would cost it its session while there is no room', async t => {
+  const pair = handshakePair().connect();
+  const crowd = Array.from({ length: 4 }, (_, n) => {
+    const remote: Remote = { socket: 0, address: '198.51.100.9', port: 9000 + n };
+    return {
+      ...pair.verified[0]!.session,
+      remote,
+      peer: (100 + n) as Peer,
+      owner: { row: 50 + n, credential: 50 + n },
+    };
+  });
+  const { stored } = restart(pair, new Kept().keep(rowOf(pair)));
+  for (const state of crowd) pair.server.restore(pair.now, state, pair.serverOut);
+  pair.client.send('nobody is in');
+  pair.pass(50);
+  t.equal(stored.size, 1, 'it sleeps on');
+  pair.server.close(crowd[0]!.peer, 'closed', pair.serverOut);
+  pair.client.send('now');
+  pair.pass(50);
+  t.strictSame(
+    pair.delivered.map(({ text }) => text),
+    ['now'],
+  );
+});
+
 t.test('a session that is never heard again would be kept for ever', async t => {
   const pair = handshakePair().connect();
   const many = Array.from({ length: 25 }, (_, n) => ({
