@@ -51,7 +51,7 @@ export async function readObjectFile(path: string): Promise<readonly ObjectDefin
 export function parseObjectJson(text: string, origin: string): readonly ObjectDefinition[] {
   const { value, whereIs } = parseLocated(text, origin);
   if (!Array.isArray(value)) return [checked(value, whereIs)];
-  if (value.length === 0) throw new OperatorError(`${origin}: no objects`);
+  if (value.length === 0) throw new OperatorError(`${whereIs('')}: no objects`);
   return value.map((object, index) => checked(object, pointer => whereIs(`/${index}${pointer}`)));
 }
 

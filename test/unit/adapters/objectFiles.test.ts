@@ -74,7 +74,7 @@ t.test('a file that is wrong is refused with its place', async t => {
     ],
     ['a.json', '{"id": 70000, "name": "A", "resources": []}', /a\.json:1:8: id must be <= 65534/],
     ['a.json', '{"id": 1, "name": "A", "resources": [], "colour": 1}', /must NOT have additional properties: colour/],
-    ['a.json', '[]', /a\.json: no objects/],
+    ['a.json', '[]', /a\.json:1:1: no objects/],
     [
       'a.json',
       JSON.stringify({ ...lampJson, resources: [lampJson.resources[1], lampJson.resources[1]] }),
