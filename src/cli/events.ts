@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import type { Environment } from '../adapters/lmdbEnvironment.ts';
-import { readEventsOf } from '../adapters/lmdbStore.ts';
+import { readEventsOf } from '../adapters/lmdbView.ts';
 import type { StoredEvent } from '../fleet/event.ts';
 import type { Row } from '../fleet/names.ts';
 import { eventPages, nextSequence } from './follow.ts';

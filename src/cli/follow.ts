@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Environment, lastSequence } from '../adapters/lmdbEnvironment.ts';
-import { readEvents } from '../adapters/lmdbStore.ts';
+import { readEvents } from '../adapters/lmdbView.ts';
 import type { StoredEvent } from '../fleet/event.ts';
 
 /** Pages of events from a sequence number on; with `follow` it goes on as they come, until `until` in wall time. */

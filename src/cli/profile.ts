@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { type Environment, readMeta } from '../adapters/lmdbEnvironment.ts';
 import { profileSet, readProfiles, removeProfile, type StoredProfile, setProfile } from '../adapters/lmdbProfiles.ts';
-import { readDevices } from '../adapters/lmdbStore.ts';
+import { readDevices } from '../adapters/lmdbView.ts';
 import { OperatorError } from '../adapters/operatorError.ts';
 import { parseProfile } from '../adapters/profiles.ts';
 import type { WallTime } from '../base/time.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { examine } from '../../src/adapters/doctor.ts';
 import { openEnvironment } from '../../src/adapters/lmdbEnvironment.ts';
-import { readDevices } from '../../src/adapters/lmdbStore.ts';
+import { readDevices } from '../../src/adapters/lmdbView.ts';
 import { salvage } from '../../src/adapters/salvage.ts';
 import { readAll } from '../../src/adapters/storeCheck.ts';
 import { StoreFile } from '../../src/adapters/storeFile.ts';

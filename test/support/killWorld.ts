@@ -1,5 +1,5 @@
 import { openDataDirectory } from '../../src/adapters/dataDirectory.ts';
-import { readDevices } from '../../src/adapters/lmdbStore.ts';
+import { readDevices } from '../../src/adapters/lmdbView.ts';
 import { BlockPermutation } from '../../src/adapters/registrationIds.ts';
 import { toHex, utf8 } from '../../src/base/bytes.ts';
 import { SeededRandom } from '../../src/base/random.ts';

@@ -22,7 +22,7 @@ import {
   rowsOf,
   writeModel,
 } from '../../../src/adapters/lmdbModel.ts';
-import { readEventsOf } from '../../../src/adapters/lmdbStore.ts';
+import { readEventsOf } from '../../../src/adapters/lmdbView.ts';
 import { parseProfile } from '../../../src/adapters/profiles.ts';
 import type { WallTime } from '../../../src/base/time.ts';
 import { allot, encodeAllocation } from '../../../src/fleet/allocation.ts';

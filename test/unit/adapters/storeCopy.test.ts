@@ -2,7 +2,7 @@ import t from 'tap';
 import { openEnvironment, readMeta, transact, writeMeta } from '../../../src/adapters/lmdbEnvironment.ts';
 import { encodeEvent } from '../../../src/adapters/lmdbForms.ts';
 import { readCommands, writeModel } from '../../../src/adapters/lmdbModel.ts';
-import { readEvents } from '../../../src/adapters/lmdbStore.ts';
+import { readEvents } from '../../../src/adapters/lmdbView.ts';
 import { startAnew } from '../../../src/adapters/storeCopy.ts';
 import { type CommandId, newCommand, type OperationKind } from '../../../src/fleet/command.ts';
 import type { EndpointName, Row } from '../../../src/fleet/names.ts';
