@@ -7,6 +7,7 @@ import { Overlay, stands, type Underway } from '../fleet/overlay.ts';
 import type { SessionHead, SessionRow } from '../fleet/session.ts';
 import type { Commit, CommitResult, DeviceChange, FoundPage, Selection, Store, View } from '../fleet/store.ts';
 import { type TermChanges, termChanges } from '../fleet/terms.ts';
+import { GroupPace } from './groupPace.ts';
 import type { Keyring } from './keyring.ts';
 import { type Environment, lastSequence, readMeta, transact, writeMeta } from './lmdbEnvironment.ts';
 import { decodeEvent, decodeRecord, encodeEvent, encodeName, nameKey, versionOf } from './lmdbForms.ts';
@@ -40,6 +41,7 @@ export class LmdbStore implements Store {
   #scheduled = false;
   #closed = false;
   readonly #overlay = new Overlay();
+  readonly #pace = new GroupPace();
 
   #snapshotAt = 0;
   #snapshotStale = true;
@@ -209,20 +211,17 @@ export class LmdbStore implements Store {
     await this.#environment.root.close();
   }
 
-  /** The first group leaves at the end of the turn; while one is under way the next one gathers. */
+  /** A group leaves at the end of the turn, or a little later if more commits are to be expected. */
   #schedule(): void {
     if (this.#busy || this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => this.#writeGroup());
+    if (this.#pace.begins(performance.now(), this.#queue.length)) this.#gather();
+    else setImmediate(() => this.#writeGroup());
   }
 
-  /**
-   * The answers that leave now bring the requests that the next group serves, and a commit costs much the same for one as
-   * for fifty: the group waits while it grows, a few milliseconds at most.
-   */
-  #hold(length: number, left: number): void {
+  #gather(): void {
     setTimeout(() => {
-      if (this.#queue.length > length && left > 1) this.#hold(this.#queue.length, left - 1);
+      if (this.#pace.mayGrow(performance.now(), this.#queue.length)) this.#gather();
       else this.#writeGroup();
     }, 1);
   }
@@ -311,10 +310,8 @@ export class LmdbStore implements Store {
     for (let i = 0; i < group.length; i++) this.#overlay.settle(group[i]!.commit, group[i]!.underway, results[i]!);
     this.#busy = false;
     this.#underWay = 0;
-    if (this.#queue.length > 0) {
-      this.#scheduled = true;
-      this.#hold(this.#queue.length, longestHold);
-    }
+    this.#pace.settled(performance.now(), group.length, this.#queue.length);
+    if (this.#queue.length > 0) this.#schedule();
     for (let i = 0; i < group.length; i++) group[i]!.settled(results[i]!);
     const calm = [...this.#calm];
     this.#calm.clear();
@@ -356,8 +353,6 @@ function termsAtHand({ expected, record, before }: DeviceChange): TermChanges | 
 const noSessions: readonly PreparedSession[] = [];
 
 const rowBlockLength = 4096;
-/** In milliseconds. */
-const longestHold = 4;
 /** In milliseconds: how late a change of another process is seen at most. */
 const snapshotAge = 5;
 const maxOwnRanges = 4096;
