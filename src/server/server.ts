@@ -19,7 +19,6 @@ import { SystemRandom } from '../adapters/systemRandom.ts';
 import { maxSockets, UdpListener } from '../adapters/udpListener.ts';
 import type { SocketAddress } from '../adapters/udpSocket.ts';
 import { type Instant, seconds } from '../base/time.ts';
-import { CoapEndpoint } from '../coap/endpoint.ts';
 import type { CipherSuite } from '../dtls/codec/cipherSuite.ts';
 import { DtlsEndpoint } from '../dtls/endpoint.ts';
 import { type DtlsLimits, defaultLimits } from '../dtls/settings.ts';
@@ -28,10 +27,11 @@ import { emptyCommit } from '../fleet/store.ts';
 import type { Definitions } from '../lwm2m/definitions.ts';
 import { Service } from '../service/service.ts';
 import { AddressProof } from './addressProof.ts';
+import { coapOver } from './coapOver.ts';
 import { Datapath } from './datapath.ts';
 import { Intake, intakeLimits } from './intake.ts';
 import { LimitWatch } from './limits.ts';
-import { isPlainPeer, maxPlainPeers, PlainPeers } from './plainPeers.ts';
+import { maxPlainPeers, PlainPeers } from './plainPeers.ts';
 import { pskLookup } from './pskLookup.ts';
 import { recoverLifetimes } from './recovery.ts';
 import { createReport, type ServerReport } from './report.ts';
@@ -125,10 +125,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     resumption: options.resumption ? resumptionLookup(store, new PermutedConnectionIds(keyring.sessionIds)) : undefined,
   });
 
-  const coap = new CoapEndpoint({
+  const coap = coapOver(dtls, {
     random,
-    sequenceOf: peer => (isPlainPeer(peer) ? undefined : dtls.writeSequence(peer)),
-    maxMessageOf: peer => (isPlainPeer(peer) ? undefined : dtls.maxPlaintext(peer)),
     addresses: {
       isProved: (peer, echo) => datapath.isProved(peer, echo),
       challenge: () => datapath.challenge(),

@@ -5,7 +5,7 @@ import type { Bytes } from '../../src/base/bytes.ts';
 import type { Remote } from '../../src/base/peer.ts';
 import type { SeededRandom } from '../../src/base/random.ts';
 import { after, type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../../src/base/time.ts';
-import { CoapEndpoint } from '../../src/coap/endpoint.ts';
+import type { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import type { CoapLimits } from '../../src/coap/settings.ts';
 import { cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
 import { DtlsEndpoint } from '../../src/dtls/endpoint.ts';
@@ -13,6 +13,7 @@ import { type DtlsLimits, defaultLimits } from '../../src/dtls/settings.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
 import { type Commit, type CommitResult, emptyCommit } from '../../src/fleet/store.ts';
+import { coapOver } from '../../src/server/coapOver.ts';
 import { Datapath } from '../../src/server/datapath.ts';
 import { PlainPeers } from '../../src/server/plainPeers.ts';
 import { pskLookup } from '../../src/server/pskLookup.ts';
@@ -142,7 +143,7 @@ export class Process {
     const report = createReport(silent);
     this.counters = report.counters;
     this.service = new Service({ ids, insecureCoap: server.limits.insecureCoap, outages });
-    this.coap = new CoapEndpoint({ random: random.fork(), limits: server.limits.coap });
+    const coapRandom = random.fork();
     const { idleTimeout = defaultLimits.idleTimeout } = server.limits.dtls;
     const idleAt = after(this.now().instant, idleTimeout);
     this.#stored = new StoredSessions(this.store, random.below(2 ** 32), idleAt, ended =>
@@ -164,6 +165,7 @@ export class Process {
       suites: cipherSuites,
       limits: server.limits.dtls,
     });
+    this.coap = coapOver(this.dtls, { random: coapRandom, limits: server.limits.coap });
     this.datapath = new Datapath({
       coap: this.coap,
       dtls: this.dtls,

@@ -5,7 +5,7 @@ import { type Bytes, noBytes, utf8 } from '../../src/base/bytes.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import { after, type Instant, type Milliseconds, type Now, type WallTime } from '../../src/base/time.ts';
 import { codeText } from '../../src/coap/codec/code.ts';
-import { CoapEndpoint } from '../../src/coap/endpoint.ts';
+import type { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import { Device, type DeviceOptions, type DeviceOut } from '../../src/device/device.ts';
 import type { ClientOptions } from '../../src/dtls/client.ts';
 import { cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
@@ -24,8 +24,9 @@ import { RegistrationIds } from '../../src/fleet/registrationId.ts';
 import type { LastValue } from '../../src/fleet/value.ts';
 import { rootPath, type ValuePath } from '../../src/lwm2m/path.ts';
 import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
+import { coapOver } from '../../src/server/coapOver.ts';
 import { Datapath } from '../../src/server/datapath.ts';
-import { isPlainPeer, PlainPeers } from '../../src/server/plainPeers.ts';
+import { PlainPeers } from '../../src/server/plainPeers.ts';
 import { pskLookup } from '../../src/server/pskLookup.ts';
 import { recoverLifetimes } from '../../src/server/recovery.ts';
 import { createReport } from '../../src/server/report.ts';
@@ -333,11 +334,7 @@ class Running {
       }),
       suites: cipherSuites,
     });
-    this.coap = new CoapEndpoint({
-      random: random.fork(),
-      sequenceOf: peer => (isPlainPeer(peer) ? undefined : dtls.writeSequence(peer)),
-      maxMessageOf: peer => (isPlainPeer(peer) ? undefined : dtls.maxPlaintext(peer)),
-    });
+    this.coap = coapOver(dtls, { random: random.fork() });
     this.datapath = new Datapath({
       coap: this.coap,
       dtls,
