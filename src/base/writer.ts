@@ -72,7 +72,9 @@ export class Writer {
 
   /** What was written so far. The memory goes to the caller: write nothing more afterwards. */
   finish(): Bytes {
-    return trimToLength(this.#bytes, this.#length);
+    // Kept, so that to finish twice does not give back what somebody else took meanwhile.
+    this.#bytes = trimToLength(this.#bytes, this.#length);
+    return this.#bytes;
   }
 
   #grow(by: number): number {
