@@ -2,7 +2,7 @@ import { networkOf } from '../base/addressTable.ts';
 import type { Remote } from '../base/peer.ts';
 import { type Rate, Throttle } from '../base/throttle.ts';
 import type { Instant } from '../base/time.ts';
-import type { Owner } from './psk.ts';
+import { type Owner, ownerKey } from './psk.ts';
 
 /**
  * Who may begin a handshake, and who may complete one. A hello that may not begin stays unanswered: the client sends it
@@ -41,12 +41,12 @@ export class Admission {
 
   /** `false` for an owner that has handshaken too often: a device in a loop is one commit each time. */
   mayComplete(now: Instant, owner: Owner): boolean {
-    return this.#owners.allows(now, keyOf(owner));
+    return this.#owners.allows(now, ownerKey(owner));
   }
 
   /** The owner proved its key: only that is ever charged to it. */
   completed(now: Instant, owner: Owner): void {
-    this.#owners.charge(now, keyOf(owner));
+    this.#owners.charge(now, ownerKey(owner));
   }
 
   expire(now: Instant): void {
@@ -63,10 +63,6 @@ export interface AdmissionLimits {
   readonly failuresPerNetwork: Rate;
   /** Handshakes that succeed, for each credential. */
   readonly handshakesPerIdentity: Rate;
-}
-
-function keyOf({ row, credential }: Owner): string {
-  return `${row} ${credential}`;
 }
 
 const maxKeys = 16_384;

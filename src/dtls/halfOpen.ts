@@ -2,7 +2,7 @@ import { networkOf } from '../base/addressTable.ts';
 import { Deadlines } from '../base/deadlines.ts';
 import type { Remote } from '../base/peer.ts';
 import { after, type Instant, type Milliseconds } from '../base/time.ts';
-import type { Owner } from './psk.ts';
+import { type Owner, ownerKey } from './psk.ts';
 import type { ServerHandshake } from './serverHandshake.ts';
 
 /**
@@ -12,6 +12,8 @@ export class HalfOpenTable {
   readonly #limits: HalfOpenLimits;
   readonly #entries = new Map<string, HalfOpen>();
   readonly #networks = new Map<string, number>();
+  /** The owners that resume a session: each in one of them. */
+  readonly #resuming = new Set<string>();
   /** When to send a flight again, or to give up, if nothing has come back (RFC 6347 §4.2.4.1). */
   readonly #timers = new Deadlines<string>();
 
@@ -55,6 +57,7 @@ export class HalfOpenTable {
       giveUpAt: after(now, this.#limits.giveUpAfter),
       timeout: this.#limits.firstTimeout,
       flights: 1,
+      resuming: undefined,
     };
     const key = addressKey(remote);
     this.#entries.set(key, entry);
@@ -69,10 +72,21 @@ export class HalfOpenTable {
     if (this.#entries.get(key) !== entry) return;
     this.#entries.delete(key);
     this.#timers.clear(key);
+    if (entry.resuming !== undefined) this.#resuming.delete(entry.resuming);
     const network = networkOf(entry.remote);
     const left = (this.#networks.get(network) ?? 1) - 1;
     if (left === 0) this.#networks.delete(network);
     else this.#networks.set(network, left);
+  }
+
+  /** This is the handshake in which its owner resumes a session. */
+  resumes(entry: HalfOpen, owner: Owner): void {
+    entry.resuming = ownerKey(owner);
+    this.#resuming.add(entry.resuming);
+  }
+
+  isResuming(owner: Owner): boolean {
+    return this.#resuming.has(ownerKey(owner));
   }
 
   /** Drops the handshakes that this owner's key would complete. */
@@ -113,6 +127,8 @@ export interface HalfOpen {
   readonly giveUpAt: Instant;
   timeout: Milliseconds;
   flights: number;
+  /** The key of whoever resumes a session with it. */
+  resuming: string | undefined;
 }
 
 export interface HalfOpenLimits {

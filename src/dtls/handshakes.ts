@@ -50,6 +50,7 @@ export class Handshakes {
       keyLog: options.keyLog,
       resumptionLifetime: limits.resumptionLifetime,
       mayComplete: (now, owner) => this.#admission.mayComplete(now, owner),
+      isResuming: owner => this.#halfOpen.isResuming(owner),
       fakeKeys: new Hmac('sha256', options.fakeKeySecret ?? options.random.bytes(32)),
     };
     this.#cookies = new Cookies(options.random);
@@ -212,6 +213,7 @@ export class Handshakes {
         return;
       case 'send':
         this.#halfOpen.restartTimer(now.instant, entry);
+        if (entry.handshake.resuming !== undefined) this.#halfOpen.resumes(entry, entry.handshake.resuming);
         return out.transmit(entry.remote, step.datagram);
       case 'alert':
         out.transmit(entry.remote, step.datagram);
@@ -222,7 +224,8 @@ export class Handshakes {
         return this.#report(now, entry, step.fault, step.detail, out);
       case 'established':
         this.#halfOpen.remove(entry);
-        if (this.#admission.mayComplete(now.instant, step.result.owner)) {
+        // Who resumes was asked about before our Finished left, and believes in its session since.
+        if (step.result.lastFlight === undefined || this.#admission.mayComplete(now.instant, step.result.owner)) {
           return this.#establish(now, entry, step.result, out);
         }
         return this.#refuse(now, entry.remote, 'identityRate', step.result.identity, out);

@@ -14,7 +14,7 @@ import {
 } from './codec/namedGroup.ts';
 import { dtls12, maxPlaintextLength } from './codec/record.ts';
 import type { HandshakeFault } from './fault.ts';
-import type { PskPort } from './psk.ts';
+import type { Owner, PskPort } from './psk.ts';
 import type { ResumableSession, ResumptionPort } from './resumption.ts';
 
 /** What a ClientHello leads to: the terms of the session, or why there is none. `at` is the time of the hello. */
@@ -76,7 +76,7 @@ function sessionToResume(
   // The credential as it is now: one that was revoked, or belongs to another device, resumes nothing.
   const entry = policy.psk.find(identity);
   const same = entry?.owner.row === owner.row && entry.owner.credential === owner.credential;
-  return same ? session : undefined;
+  return same && !policy.isResuming(owner) ? session : undefined;
 }
 
 function isCommon(suite: CipherSuite, { cipherSuites }: ClientHello, asked: Asked): boolean {
@@ -145,6 +145,11 @@ export interface NegotiationPolicy {
   readonly psk: PskPort;
   /** `undefined`: no session is resumed. */
   readonly resumption: ResumptionPort | undefined;
+  /**
+   * Whether a session of this owner is being resumed at the moment: a second time at once it is not, since a limit has to
+   * speak before the server's Finished, and counts what has come to its end.
+   */
+  isResuming(owner: Owner): boolean;
 }
 
 /** What the two sides agreed to. */

@@ -19,3 +19,8 @@ export interface Owner {
   readonly row: number;
   readonly credential: number;
 }
+
+/** The same text for equal owners, and for no others. */
+export function ownerKey({ row, credential }: Owner): string {
+  return `${row} ${credential}`;
+}

@@ -94,6 +94,13 @@ export class ServerHandshake {
       : undefined;
   }
 
+  /** Whose session it resumes, if that is what it does. */
+  get resuming(): Owner | undefined {
+    const state = this.#state;
+    if (state.expects !== 'change-cipher-spec' && state.expects !== 'finished') return undefined;
+    return state.keyed.resumed === undefined ? undefined : state.keyed.owner;
+  }
+
   /** Takes the handshake messages of one record in clear. */
   receive(fragments: readonly Fragment[]): HandshakeStep {
     // Once there are keys only a hello that is sent again rightly comes in clear, and nothing there ends a handshake.

@@ -5,7 +5,7 @@ import { SeededRandom } from '../../src/base/random.ts';
 import { Throttle } from '../../src/base/throttle.ts';
 import { type Instant, seconds } from '../../src/base/time.ts';
 import { answersTo, hello } from '../support/dtlsRaw.ts';
-import { type HandshakePair, handshakePair, ownerOf, type PairClient } from '../support/handshakePair.ts';
+import { describe, type HandshakePair, handshakePair, ownerOf, type PairClient } from '../support/handshakePair.ts';
 
 /** So many devices with good keys, each at an address of its own in one network. */
 function fleet(pair: HandshakePair, count: number, network = '198.51.100'): PairClient[] {
@@ -53,6 +53,66 @@ t.test('a device that resumes too often would believe in a session that the serv
   t.match(pair.failed.at(-1), { fault: 'rate-limited', identity: utf8('device-1') });
   t.same(pair.server.sizes(), { associations: 1, handshakes: 0 });
   t.equal(pair.server.throttled, 1, 'and what was held off is charged to nobody');
+});
+
+t.test('of two resumptions at once one would be refused after its client heard that it succeeded', async t => {
+  for (const burst of [2, 3]) {
+    const pair = handshakePair({ resumption: true, limits: { handshakesPerIdentity: { burst, perSecond: 0.001 } } });
+    pair.connect();
+    const session = pair.client.dtls.session!;
+    const twins = [1, 2].map(() => pair.addClient({ session, giveUpAfter: seconds(5) }));
+    const before = pair.ladder.length;
+    for (const twin of twins) twin.connect();
+    pair.pass(seconds(10));
+    const believe = 1 + twins.reduce((sum, twin) => sum + twin.connections, 0);
+    t.equal(pair.verified.length, believe, `each that believes in its session has one, after ${burst}`);
+    t.equal(believe, burst);
+    const lines = pair.ladder.slice(before).join('\n');
+    t.match(lines.match(/← serverHello\(1\) \[changeCipherSpec\]/g), { length: 1 }, 'one is resumed');
+    t.match(lines, /← serverHello\(1\) serverHelloDone/, 'the other one is to make a full handshake');
+    const refused = { fault: 'rate-limited', identity: utf8('device-1') };
+    if (burst === 2) t.match(pair.failed, [refused], 'which can be refused before its end, and is told of');
+    else t.strictSame(pair.failed, []);
+    t.equal(pair.server.sizes().handshakes, 0);
+  }
+});
+
+t.test('a full handshake that ends first would have the resumption refused whose client is done', async t => {
+  const pair = handshakePair({
+    resumption: true,
+    limits: { handshakesPerIdentity: { burst: 2, perSecond: 0.001 } },
+  }).connect();
+  const full = pair.addClient();
+  pair.intercept = (from, datagram, remote) => {
+    const isFinish = from === 'client' && describe(datagram).startsWith('[changeCipherSpec]');
+    return isFinish && remote === pair.client.remote && full.connections === 0 ? [] : [datagram];
+  };
+  pair.connect();
+  t.equal(pair.client.connections, 2, 'it heard the Finished');
+  pair.connect(full);
+  pair.pass(seconds(5));
+  t.equal(pair.verified.length, 3);
+  t.strictSame(pair.failed, []);
+  pair.client.send('as agreed');
+  pair.pass(50);
+  t.equal(pair.delivered.at(-1)?.text, 'as agreed');
+  pair.connect(pair.addClient({ session: pair.client.dtls.session!, giveUpAfter: 500 }));
+  t.match(pair.failed, [{ fault: 'rate-limited' }], 'and it is charged for it');
+});
+
+t.test('a stranger that names a session would keep its device from resuming, and no more than that', async t => {
+  const pair = handshakePair({ resumption: true }).connect();
+  const session = { ...pair.client.dtls.session!, masterSecret: new Uint8Array(48) };
+  pair.addClient({ session, remote: { socket: 0, address: '203.0.113.9', port: 9 } }).connect();
+  pair.pass(35);
+  t.equal(pair.server.sizes().handshakes, 1);
+  pair.connect();
+  t.equal(pair.client.connections, 2);
+  t.ok(pair.time < 1300, `at once, after ${pair.time - 1000} ms`);
+  pair.pass(seconds(120));
+  const before = pair.ladder.length;
+  pair.connect();
+  t.match(pair.ladder.slice(before).join('\n'), /← serverHello\(1\) \[changeCipherSpec\]/, 'and not for long');
 });
 
 t.test('a hello that is held off would not be let in when it comes again', async t => {
