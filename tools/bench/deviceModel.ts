@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { openDataDirectory } from '../../src/adapters/dataDirectory.ts';
@@ -21,6 +18,7 @@ import { RegistrationIds } from '../../src/fleet/registrationId.ts';
 import type { DownlinkOut } from '../../src/service/downlinkOut.ts';
 import { Service } from '../../src/service/service.ts';
 import { preload } from './preload.ts';
+import { inFreshDirectory } from './study.ts';
 
 /** What one observation that goes on costs of the server's memory, and how fast events that are stored are read. */
 export interface ModelFigures {
@@ -36,14 +34,11 @@ export interface ModelFigures {
   readonly rareDeviceMs: number;
 }
 
-export async function measureDeviceModel(observations: number, events: number): Promise<ModelFigures> {
-  const data = await mkdtemp(join(tmpdir(), 'rollcall-model-'));
-  try {
+export function measureDeviceModel(observations: number, events: number): Promise<ModelFigures> {
+  return inFreshDirectory(async data => {
     const bytesPerObservation = await observationBytes(data, observations);
     return { observations, bytesPerObservation, events, ...(await eventRates(data, events)) };
-  } finally {
-    await rm(data, { recursive: true, force: true });
-  }
+  });
 }
 
 /**
