@@ -55,6 +55,21 @@ export function medians(runs: readonly Figures[]): Figures & Pick<Measurement, S
   };
 }
 
+/** How much more server CPU an operation of the one took than of the other, repetition by repetition. */
+export function cpuRatio(runs: readonly Figures[], others: readonly Figures[]): Ratio | undefined {
+  const ratios = runs
+    .map((run, i) => run.serverCpuMicrosPerOperation / others[i]!.serverCpuMicrosPerOperation)
+    .filter(Number.isFinite);
+  if (ratios.length === 0) return undefined;
+  return { median: round(middle(ratios)), min: round(Math.min(...ratios)), max: round(Math.max(...ratios)) };
+}
+
+export interface Ratio {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
 /** `latencies` are ascending, in milliseconds; `cpuMicros` is what the server used for all operations. */
 export function figures(
   operations: number,

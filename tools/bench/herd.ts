@@ -3,7 +3,7 @@ import { addCredentials, type SimulatedDevice, simulatedDevice } from '../load/f
 import { inFlight, percentile } from '../load/inFlight.ts';
 import { LoadFailure, type Target, UdpDevice } from '../load/udpDevice.ts';
 import { round } from './figures.ts';
-import { startOurs } from './run.ts';
+import { startOurs } from './ourServer.ts';
 import { type Findings, inFreshDirectory, type StudyOptions } from './study.ts';
 
 /**

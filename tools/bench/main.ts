@@ -1,13 +1,15 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../../src/adapters/operatorError.ts';
 import { fail, printJson, printTable } from '../../src/cli/output.ts';
+import { mostKept, socketsFor } from '../load/deviceSocket.ts';
 import { measureOverload } from '../load/overload.ts';
 import { measureDeviceModel } from './deviceModel.ts';
-import { type Measurement, machine } from './figures.ts';
+import { cpuRatio, type Measurement, machine, type Ratio } from './figures.ts';
 import { type MicroFigure, micro } from './micro.ts';
+import { onFreshStore } from './ourServer.ts';
 import { type ReportOptions, writeReport } from './report.ts';
 import { elsewhere, nodeCoap, type Rival, rivals } from './rivals.ts';
-import { measureOurs, measureRival, onFreshStore, type RunOptions } from './run.ts';
+import { type Measured, measureInTurns, ours, type RunOptions, type Subject, theirs } from './run.ts';
 import { scenarios, type Transport } from './scenarios.ts';
 import { studies } from './studies.ts';
 import type { StudyOptions } from './study.ts';
@@ -27,7 +29,12 @@ const program = new Command('bench')
   .option('--warm-up <count>', 'how many operations before that', parseCount, 3000)
   .option('--in-flight <count>', 'how many devices at a time', parseCount, 64)
   .option('--preloaded <count>', 'how many other devices the store holds already', parseWhole, 100_000)
-  .option('--peers <count>', 'on open sessions: how many devices take turns', parseCount, 100)
+  .option(
+    '--peers <counts>',
+    'on open sessions: how many devices take turns; several, with commas between, are measured in turns',
+    parseCounts,
+    [100],
+  )
   .addOption(
     new Option('--transport <transport>', 'by default the one that the scenario is about').choices(['coap', 'coaps']),
   )
@@ -69,7 +76,12 @@ program
   .option('--repetitions <count>', 'how often', parseCount, 3)
   .option('--preloaded <count>', 'how many other devices the store holds already', parseWhole, 100_000)
   .option('--sessions <count>', 'how many devices are silent', parseCount, 200_000)
-  .option('--peers <counts>', 'on how many open sessions to measure updates', parseCounts, [100, 1000, 10_000])
+  .option(
+    '--peers <counts>',
+    'on how many open sessions to measure updates',
+    parseCounts,
+    [1000, 10_000, 50_000, 100_000],
+  )
   .action((options: ReportOptions & { folder: string }) => writeReport(options.folder, options).catch(fail));
 program
   .command('overload')
@@ -88,19 +100,29 @@ async function bench(name: string, options: BenchOptions): Promise<void> {
     throw new OperatorError(`${name} needs --transport ${scenario.transports.join(' or ')}`);
   }
   if (options.rival && !scenario.comparable) throw new OperatorError(`no other server can be asked to ${name}`);
+  const counts = scenario.takesTurns === true ? options.peers : options.peers.slice(0, 1);
+  const sockets = socketsFor(counts);
+  if (scenario.listens === true && sockets === 'visiting') {
+    throw new OperatorError(`${name} needs a socket for each device, of which this process can have ${mostKept()}`);
+  }
+  const each = counts.map(peers => ({ ...options, peers, sockets }));
   const others: Rival[] = [
     ...(options.compare && scenario.comparable ? rivals(transport) : []),
     ...(options.rival ? [options.rival] : []),
   ];
-  const ours = await measureOurs(name, transport, options);
-  const measurements: Measurement[] = [ours];
-  for (const rival of others) measurements.push(await measureRival(rival, name, transport, options));
+  const subjects = [
+    ...each.map(run => ours(name, transport, run)),
+    ...others.map(rival => theirs(rival, name, transport, each[0]!)),
+  ];
   // What no other server does is still measured in units of what one of them does with any request.
-  if (options.compare && !measurements.some(({ server }) => server === nodeCoap.name)) {
-    measurements.push(await measureRival(nodeCoap, 'registration', 'coap', options));
+  if (options.compare && !subjects.some(({ server }) => server === nodeCoap.name)) {
+    subjects.push(theirs(nodeCoap, 'registration', 'coap', each[0]!));
   }
-  if (options.json) printJson(measurements.length === 1 ? ours : compared(measurements));
-  else printMeasurements(measurements);
+  const measured = await measureInTurns(subjects);
+  const measurements = measured.map(({ measurement }) => measurement);
+  const cpuRatios = compared(subjects, measured);
+  if (options.json) printJson(measured.length === 1 ? measurements[0] : { cpuRatios, measurements });
+  else printMeasurements(measurements, cpuRatios);
   if (measurements.some(({ failed }) => failed > 0)) process.exitCode = 1;
 }
 
@@ -138,7 +160,7 @@ async function study(name: string, options: BenchOptions): Promise<void> {
   if (fault !== undefined) fail(new OperatorError(fault));
 }
 
-function printMeasurements(measurements: readonly Measurement[]): void {
+function printMeasurements(measurements: readonly Measurement[], cpuRatios: Readonly<Record<string, Ratio>>): void {
   const names = [...new Set(measurements.flatMap(Object.keys))];
   printTable(names.map(name => [name, ...measurements.map(measurement => String(measurement[name] ?? '-'))]));
   for (const { server, loadCpuShare } of measurements) {
@@ -147,27 +169,26 @@ function printMeasurements(measurements: readonly Measurement[]): void {
       `\nThe load generator used ${Math.round(loadCpuShare * 100)} % of a core against ${server}: the rate is its own limit, not the server's.\n`,
     );
   }
-  if (measurements.length > 1) {
-    process.stdout.write(
-      `\nCPU of one operation, ours to theirs: ${Object.entries(compared(measurements).cpuRatios)
-        .map(([server, ratio]) => `${ratio} of ${server}`)
-        .join(', ')}\n`,
-    );
-  }
+  const ratios = Object.entries(cpuRatios);
+  if (ratios.length === 0) return;
+  process.stdout.write(
+    '\nServer CPU of one operation, the median of repetitions that were measured in turns (min … max):\n',
+  );
+  printTable(ratios.map(([what, { median, min, max }]) => [what, `${median} times (${min} … ${max})`]));
 }
 
-/** The first one is ours. */
-function compared(measurements: readonly Measurement[]) {
-  const [ours, ...others] = measurements;
-  const cpuRatios = Object.fromEntries(
-    others
-      .filter(({ serverCpuMicrosPerOperation }) => serverCpuMicrosPerOperation > 0)
-      .map(other => [
-        other.server,
-        Math.round((100 * ours!.serverCpuMicrosPerOperation) / other.serverCpuMicrosPerOperation) / 100,
-      ]),
-  );
-  return { cpuRatios, measurements };
+/** The first one of ours to each rival, and each of ours with other peers to the first. */
+function compared(subjects: readonly Subject[], measured: readonly Measured[]): Record<string, Ratio> {
+  const runs = measured.map(each => each.runs);
+  const ratios: Record<string, Ratio> = {};
+  for (const [index, { server, options }] of subjects.entries()) {
+    if (index === 0) continue;
+    const own = server === subjects[0]!.server;
+    const ratio = own ? cpuRatio(runs[index]!, runs[0]!) : cpuRatio(runs[0]!, runs[index]!);
+    const what = own ? `${options.peers} peers to ${subjects[0]!.options.peers}` : server;
+    if (ratio !== undefined) ratios[what] = ratio;
+  }
+  return ratios;
 }
 
 function help(): string {
@@ -182,7 +203,7 @@ Examples:
   npm run bench -- registration
   npm run bench -- registration --compare
   npm run bench -- handshake --compare --json
-  npm run bench -- update --peers 10000
+  npm run bench -- update --peers 1000,10000,50000,100000
   npm run bench -- resume --compare
   npm run bench -- micro
 
@@ -219,7 +240,8 @@ interface OverloadOptions {
   readonly json: boolean;
 }
 
-interface BenchOptions extends RunOptions, StudyOptions {
+interface BenchOptions extends Omit<RunOptions, 'peers' | 'sockets'>, StudyOptions {
+  readonly peers: readonly number[];
   readonly transport?: Transport;
   readonly compare: boolean;
   readonly rival?: Rival;

@@ -1,36 +1,53 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Measurement, machine } from './figures.ts';
+import { socketsFor } from '../load/deviceSocket.ts';
+import { cpuRatio, type Measurement, machine, type Ratio } from './figures.ts';
 import { type MicroFigure, micro } from './micro.ts';
 import { bars, curve } from './plot.ts';
-import { rivals } from './rivals.ts';
-import { measureOurs, measureRival, type RunOptions } from './run.ts';
+import { nodeCoap, rivals } from './rivals.ts';
+import { type Measured, measureInTurns, ours, type RunOptions, type Subject, theirs } from './run.ts';
 import type { Transport } from './scenarios.ts';
 import { measureSilent, type Standing } from './standing.ts';
 
 /** Measures everything that the report shows, rivals in the same run, and writes it with its plots into a folder. */
 export async function writeReport(folder: string, options: ReportOptions): Promise<void> {
   const { operations, repetitions, preloaded, sessions, peers } = options;
-  const run: RunOptions = { operations, repetitions, warmUp: 3000, inFlight: 64, preloaded, peers: 100 };
+  const sockets = socketsFor(peers);
+  const run: RunOptions = {
+    operations,
+    repetitions,
+    warmUp: 3000,
+    inFlight: 64,
+    preloaded,
+    peers: 100,
+    sockets: 'kept',
+  };
+  const fewer = { ...run, operations: Math.ceil(operations / 2) };
   const started = new Date();
-  const registrations = await withRivals('registration', 'coap', run);
-  const crowded = await measureOurs('registration', 'coap', { ...run, inFlight: 512 });
-  const handshakes = await withRivals('handshake', 'coaps', { ...run, operations: Math.ceil(operations / 2) });
-  const resumption = await measureOurs('resume', 'coaps', { ...run, operations: Math.ceil(operations / 2) });
-  const hello = await measureOurs('hello', 'coaps', run);
-  const notification = await measureOurs('notification', 'coaps', run);
-  const updates: Measurement[] = [];
-  for (const count of peers) updates.push(await measureOurs('update', 'coaps', { ...run, peers: count }));
+  const registrations = await withRivals('coap', [
+    ours('registration', 'coap', run),
+    ours('registration', 'coap', { ...run, inFlight: 512 }),
+  ]);
+  const handshakes = await withRivals('coaps', [ours('handshake', 'coaps', fewer)]);
+  const others = await withRivals(undefined, [
+    ours('resume', 'coaps', fewer),
+    ours('hello', 'coaps', run),
+    ours('notification', 'coaps', run),
+  ]);
+  const updates = await withRivals(
+    undefined,
+    peers.map(count => ours('update', 'coaps', { ...run, peers: count, sockets })),
+  );
   const silent = await measureSilent(sessions);
   const parts = micro();
 
   await mkdir(folder, { recursive: true });
-  const ours = [...registrations, crowded, ...handshakes, resumption, hello, notification, ...updates];
-  await writeFile(join(folder, 'rates.svg'), await bars('Operations a second', 'a second', ours.map(rate)));
-  await writeFile(join(folder, 'cpu.svg'), await bars('Server CPU of one operation', 'µs', ours.map(cpu)));
-  const points = updates.map(update => ({ x: Number(update.peers), ...cpu(update) }));
+  const all = [...registrations, ...handshakes, ...others, ...updates];
+  await writeFile(join(folder, 'rates.svg'), await bars('Operations a second', 'a second', all.map(rate)));
+  await writeFile(join(folder, 'cpu.svg'), await bars('Server CPU of one operation', 'µs', all.map(cpu)));
+  const points = updates.map(update => ({ x: Number(update.measurement.peers), ...cpu(update) }));
   await writeFile(join(folder, 'updates.svg'), await curve('Server CPU of an update', 'open sessions', 'µs', points));
-  await writeFile(join(folder, 'REPORT.md'), text(started, options, ours, silent, parts));
+  await writeFile(join(folder, 'REPORT.md'), text(started, options, all, silent, parts));
 }
 
 export interface ReportOptions {
@@ -43,16 +60,28 @@ export interface ReportOptions {
   readonly peers: readonly number[];
 }
 
-async function withRivals(scenario: string, transport: Transport, run: RunOptions): Promise<Measurement[]> {
-  const measured = [await measureOurs(scenario, transport, run)];
-  for (const rival of rivals(transport)) measured.push(await measureRival(rival, scenario, transport, run));
-  return measured;
+/** In turns with the rivals that do the same, and always with node-coap, in whose registrations everything is told. */
+async function withRivals(transport: Transport | undefined, subjects: readonly Subject[]): Promise<Line[]> {
+  const { scenario, options } = subjects[0]!;
+  const others =
+    transport === undefined ? [] : rivals(transport).map(rival => theirs(rival, scenario, transport, options));
+  const hasYardstick = others.some(({ server }) => server === nodeCoap.name);
+  const yardstick = hasYardstick ? [] : [theirs(nodeCoap, 'registration', 'coap', options)];
+  const measured = await measureInTurns([...subjects, ...others, ...yardstick]);
+  const { runs } = measured.find(({ measurement }) => measurement.server === nodeCoap.name)!;
+  const shown = measured.slice(0, subjects.length + others.length);
+  return shown.map(each => ({ ...each, ratio: cpuRatio(each.runs, runs) }));
+}
+
+interface Line extends Measured {
+  /** To node-coap's. */
+  readonly ratio: Ratio | undefined;
 }
 
 function text(
   started: Date,
   { operations, repetitions, preloaded, sessions, peers }: ReportOptions,
-  measurements: readonly Measurement[],
+  lines: readonly Line[],
   silent: Standing,
   parts: readonly MicroFigure[],
 ): string {
@@ -64,11 +93,12 @@ Made by \`${command}\`
 on ${started.toISOString().slice(0, 10)}: ${model}, ${cores} cores, ${system}, Node ${node}. Medians of ${repetitions}
 repetitions of ${operations} operations (handshakes, resumed ones too: half as many), with the extremes. Server and load share the machine. CPU is that of all threads of the server, as the
 operating system counts it; on a virtual machine it grows and shrinks with what the neighbours do, so compare within this page,
-above all with node-coap, whose handler does nothing, and not with figures of another day.
+and not with figures of another day. Repetitions of ours and of the rivals take turns; "times node-coap" is the median of what each
+repetition took in units of the registration at node-coap's handler, which does nothing, that was measured in the same turn.
 
-| what | server | in flight | preloaded | CPU µs (min … max) | a second | p50 ms | p99 ms | failed | load's share of a core |
-|---|---|---|---|---|---|---|---|---|---|
-${measurements.map(row).join('\n')}
+| what | server | in flight | preloaded | CPU µs (min … max) | times node-coap | a second | p50 ms | p99 ms | failed | load's share of a core |
+|---|---|---|---|---|---|---|---|---|---|---|
+${lines.map(row).join('\n')}
 
 ![Rates](rates.svg)
 
@@ -99,10 +129,25 @@ ${parts.map(({ part, cpuMicros, ratio }) => `| ${part} | ${cpuMicros} | ${ratio}
 `;
 }
 
-function row(m: Measurement): string {
+function row({ measurement: m, ratio }: Line): string {
   const micros = `${m.serverCpuMicrosPerOperation} (${m.serverCpuMicrosPerOperationMin} … ${m.serverCpuMicrosPerOperationMax})`;
-  const cells = [label(m), m.server, m.inFlight, m.preloaded, micros, m.perSecond, m.p50Ms, m.p99Ms, m.failed];
+  const cells = [
+    label(m),
+    m.server,
+    m.inFlight,
+    m.preloaded,
+    micros,
+    times(ratio),
+    m.perSecond,
+    m.p50Ms,
+    m.p99Ms,
+    m.failed,
+  ];
   return `| ${[...cells, m.loadCpuShare].join(' | ')} |`;
+}
+
+function times(ratio: Ratio | undefined): string {
+  return ratio === undefined ? '-' : `${ratio.median} (${ratio.min} … ${ratio.max})`;
 }
 
 function label({ scenario, peers, transport }: Measurement): string {
@@ -111,11 +156,11 @@ function label({ scenario, peers, transport }: Measurement): string {
   return scenario === 'registration' ? `registration, ${transport}` : scenario;
 }
 
-function rate(m: Measurement) {
+function rate({ measurement: m }: Line) {
   return { label: named(m), median: m.perSecond, min: m.perSecondMin, max: m.perSecondMax };
 }
 
-function cpu(m: Measurement) {
+function cpu({ measurement: m }: Line) {
   return {
     label: named(m),
     median: m.serverCpuMicrosPerOperation,

@@ -1,11 +1,13 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { utf8 } from '../../src/base/bytes.ts';
 import { SeededRandom } from '../../src/base/random.ts';
+import { progressBar } from '../../src/cli/progress.ts';
 import type { DeviceOptions } from '../../src/device/device.ts';
 import { DeviceObjects } from '../../src/device/objects.ts';
 import { Definitions } from '../../src/lwm2m/definitions.ts';
 import { resourcePath } from '../../src/lwm2m/path.ts';
 import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
+import type { SocketKind } from '../load/deviceSocket.ts';
 import { addCredentials, type SimulatedDevice, simulatedDevice } from '../load/fleet.ts';
 import { inFlight, type LoadResult, shuffled } from '../load/inFlight.ts';
 import { LoadFailure, type Target, UdpDevice } from '../load/udpDevice.ts';
@@ -21,6 +23,8 @@ export interface Scenario {
   readonly comparable: boolean;
   /** Whether `peers` devices do it in turns. */
   readonly takesTurns?: boolean;
+  /** Whether they have to hear between their turns, so that each needs a socket that stays open. */
+  readonly listens?: boolean;
   prepare(setting: Setting): Promise<PreparedScenario>;
 }
 
@@ -38,6 +42,8 @@ export interface Setting {
   readonly width: number;
   /** How many sessions are open, or how many addresses send, while updates are measured. */
   readonly peers: number;
+  /** Of the devices that take turns. */
+  readonly sockets: SocketKind;
   /** What the names of its devices begin with: two loads on one server share none. */
   readonly names?: string;
   readonly progress: (done: number, failed: number) => void;
@@ -73,7 +79,7 @@ const registration: Scenario['prepare'] = async setting => {
         progress,
       );
     },
-    end: () => closeAll(devices),
+    end: () => vanishAll(devices),
   };
 };
 
@@ -159,20 +165,27 @@ async function onOpenSessions(
   operation: (device: UdpDevice, simulated: SimulatedDevice) => Promise<void>,
   { options, description, isReady = () => true }: Openness = {},
 ): Promise<PreparedScenario> {
-  const { secure, width, peers, progress } = setting;
+  const { secure, width, peers, progress, sockets } = setting;
   const fleet = shuffledDevices(setting, 0, peers);
   if (secure) await introduce(setting, fleet);
   const devices: UdpDevice[] = [];
-  const prepared = await inFlight(peers, width, async index => {
-    const device = await open(setting, secure ? fleet[index] : undefined, options?.());
-    devices[index] = device;
-    await device.connect();
-    const { registration } = fleet[index]!;
-    // With objects of its own a device says itself which they are.
-    await device.register(description === undefined ? registration : { ...registration, description });
-    for (let tries = 0; !isReady(device) && tries < 100; tries++) await wait(50);
-    if (!isReady(device)) throw new LoadFailure('not observed');
-  });
+  const bar = progressBar('registering', peers);
+  const prepared = await inFlight(
+    peers,
+    width,
+    async index => {
+      const device = await open(setting, secure ? fleet[index] : undefined, options?.(), sockets);
+      devices[index] = device;
+      await device.connect();
+      const { registration } = fleet[index]!;
+      // With objects of its own a device says itself which they are.
+      await device.register(description === undefined ? registration : { ...registration, description });
+      for (let tries = 0; !isReady(device) && tries < 100; tries++) await wait(50);
+      if (!isReady(device)) throw new LoadFailure('not observed');
+    },
+    done => bar.at(done),
+  );
+  bar.end();
   if (prepared.failed > 0) throw new Error(`not all devices registered: ${[...prepared.failures.keys()].join(', ')}`);
   let next = 0;
   return {
@@ -187,7 +200,7 @@ async function onOpenSessions(
         },
         progress,
       ),
-    end: () => closeAll(devices),
+    end: () => vanishAll(devices),
   };
 }
 
@@ -229,6 +242,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     transports: ['coaps'],
     comparable: false,
     takesTurns: true,
+    listens: true,
     prepare: notification,
   },
 };
@@ -249,12 +263,13 @@ function open(
   { target, sharedKey }: Setting,
   device: SimulatedDevice | undefined,
   options?: Partial<DeviceOptions>,
+  sockets?: SocketKind,
 ): Promise<UdpDevice> {
   const dtls: DeviceOptions['dtls'] = device && {
     identity: utf8(device.identity),
     key: sharedKey ?? device.key,
   };
-  return UdpDevice.open(target, dtls, options);
+  return UdpDevice.open(target, dtls, options, sockets);
 }
 
 function shuffledDevices({ names = 'bench' }: Setting, first: number, count: number): SimulatedDevice[] {
@@ -264,8 +279,8 @@ function shuffledDevices({ names = 'bench' }: Setting, first: number, count: num
   );
 }
 
-async function closeAll(devices: readonly UdpDevice[]): Promise<void> {
-  await Promise.all(devices.map(device => device.close()));
+async function vanishAll(devices: readonly UdpDevice[]): Promise<void> {
+  await Promise.all(devices.map(device => device.vanish()));
 }
 
 const random = new SeededRandom(1);

@@ -1,6 +1,6 @@
 import { progressBar } from '../../src/cli/progress.ts';
 import { round } from './figures.ts';
-import { startOurs } from './run.ts';
+import { startOurs } from './ourServer.ts';
 import { type Setting, scenarios } from './scenarios.ts';
 import { type Findings, inFreshDirectory, type StudyOptions } from './study.ts';
 
@@ -23,6 +23,7 @@ export function measureSoak({ count = 10_000_000, inFlight: width }: StudyOption
         operations: count,
         width,
         peers,
+        sockets: 'kept',
         names: `soak-${transport}`,
         progress: () => undefined,
       });

@@ -3,8 +3,8 @@ import { utf8 } from '../../src/base/bytes.ts';
 import { progressBar } from '../../src/cli/progress.ts';
 import { addCredentials, type SimulatedDevice, simulatedDevice } from '../load/fleet.ts';
 import { type Target, UdpDevice } from '../load/udpDevice.ts';
+import { startOurs } from './ourServer.ts';
 import { preload } from './preload.ts';
-import { startOurs } from './run.ts';
 import { inFreshDirectory, type Study } from './study.ts';
 
 /**

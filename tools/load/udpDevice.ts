@@ -1,6 +1,3 @@
-import { createSocket, type Socket } from 'node:dgram';
-import { once } from 'node:events';
-import { isIPv6 } from 'node:net';
 import { systemNow } from '../../src/adapters/systemClock.ts';
 import { SystemRandom } from '../../src/adapters/systemRandom.ts';
 import type { Bytes } from '../../src/base/bytes.ts';
@@ -9,39 +6,31 @@ import { Device, type DeviceOptions, type DeviceOut } from '../../src/device/dev
 import type { ValuePath } from '../../src/lwm2m/path.ts';
 import type { ResourceValue } from '../../src/lwm2m/value.ts';
 import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
+import { type DeviceSocket, openDeviceSocket, type SocketKind, type Target } from './deviceSocket.ts';
 
-/** Our device on a UDP socket of its own, with promises: one thing at a time, and each rejects with a `LoadFailure`. */
+/** Our device on a UDP address of its own, with promises: one thing at a time, and each rejects with a `LoadFailure`. */
 export class UdpDevice implements LoadDevice {
   readonly #device: Device;
-  readonly #socket: Socket;
+  #socket!: DeviceSocket;
   #timer: NodeJS.Timeout | undefined;
   #heard: (() => void) | undefined;
   #armedFor = Number.POSITIVE_INFINITY;
   #resumed = false;
   #waiting: { resolve(): void; reject(failure: LoadFailure): void } | undefined;
 
-  private constructor(device: Device, socket: Socket) {
+  private constructor(device: Device) {
     this.#device = device;
-    this.#socket = socket;
-    socket.on('message', (buffer: Buffer) => {
-      device.receive(systemNow(), new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length), this.#out);
-      this.#arm();
-      this.#heard?.();
-      this.#heard = undefined;
-    });
-    // Nobody listens there (yet): what was sent is sent again.
-    socket.on('error', () => undefined);
   }
 
   static async open(
     server: Target,
     dtls: DeviceOptions['dtls'],
     more: Partial<DeviceOptions> = {},
+    sockets: SocketKind = 'kept',
   ): Promise<UdpDevice> {
-    const socket = createSocket(isIPv6(server.host) ? 'udp6' : 'udp4');
-    socket.connect(server.port, server.host);
-    await once(socket, 'connect');
-    return new UdpDevice(new Device({ random, ...(dtls && { dtls }), ...more }), socket);
+    const device = new UdpDevice(new Device({ random, ...(dtls && { dtls }), ...more }));
+    device.#socket = await openDeviceSocket(sockets, server, datagram => device.#receive(datagram));
+    return device;
   }
 
   /** Whether the DTLS session goes on from one before it. */
@@ -84,13 +73,20 @@ export class UdpDevice implements LoadDevice {
     clearTimeout(this.#timer);
     this.#device.close(systemNow(), this.#out);
     // In the next turn, so that close_notify is handed to the system first.
-    return new Promise(resolve => setImmediate(() => this.#socket.close(resolve)));
+    return new Promise(resolve => setImmediate(() => resolve(this.#socket.close())));
   }
 
   /** Is gone without a word, like a device whose battery ends. */
   vanish(): Promise<void> {
     clearTimeout(this.#timer);
-    return new Promise(resolve => this.#socket.close(resolve));
+    return this.#socket.close();
+  }
+
+  #receive(datagram: Bytes): void {
+    this.#device.receive(systemNow(), datagram, this.#out);
+    this.#arm();
+    this.#heard?.();
+    this.#heard = undefined;
   }
 
   #do(start: () => void): Promise<void> {
@@ -104,6 +100,7 @@ export class UdpDevice implements LoadDevice {
   #end(failure: string | undefined): void {
     const waiting = this.#waiting;
     this.#waiting = undefined;
+    this.#socket.rest();
     if (failure === undefined) waiting?.resolve();
     else waiting?.reject(new LoadFailure(failure));
   }
@@ -144,10 +141,7 @@ export interface LoadDevice {
   close(): Promise<void>;
 }
 
-export interface Target {
-  readonly host: string;
-  readonly port: number;
-}
+export type { Target } from './deviceSocket.ts';
 
 /** Something that a device under load can meet: counted by its words, not a bug of the load. */
 export class LoadFailure extends Error {
