@@ -20,7 +20,7 @@ import { maxObservations, type Observation, type Wish, wanted } from '../fleet/o
 import type { Commit } from '../fleet/store.ts';
 import type { ValuePath } from '../lwm2m/path.ts';
 import { type Entry, isBytes } from '../lwm2m/value.ts';
-import { type Environment, lastSequence } from './lmdbEnvironment.ts';
+import { type Environment, lastSequence, transact } from './lmdbEnvironment.ts';
 import { decodeRecord, encodeEvent } from './lmdbForms.ts';
 import { mayModel, readCommands, readDesired, readObservations, writeModel } from './lmdbModel.ts';
 import { OperatorError } from './operatorError.ts';
@@ -199,7 +199,7 @@ async function changeRecord<Result>(
   decide: (record: DeviceRecord) => { result: Result; commit: Commit } | undefined,
 ): Promise<Result | undefined> {
   let refusal: unknown;
-  const written = environment.root.transaction(() => {
+  const result = await transact(environment, () => {
     // What is thrown inside a transaction does not undo it: it is carried out of it instead.
     try {
       const bytes = environment.devices.get(row);
@@ -215,10 +215,7 @@ async function changeRecord<Result>(
       return undefined;
     }
   });
-  const { flushed } = environment.root;
-  const result = await written;
   if (refusal !== undefined) throw refusal;
-  await flushed;
   return result;
 }
 

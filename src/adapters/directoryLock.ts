@@ -1,6 +1,5 @@
-import { stat } from 'node:fs/promises';
-import { connect, createServer, type Server } from 'node:net';
-import { join } from 'node:path';
+import { connect, type Server } from 'node:net';
+import { closeSocket, listenAt, socketName } from './directorySocket.ts';
 import { OperatorError } from './operatorError.ts';
 
 /**
@@ -16,21 +15,14 @@ export class DirectoryLock {
 
   /** Throws `OperatorError` if another server has the directory. */
   static async take(directory: string): Promise<DirectoryLock> {
-    const server = createServer(socket => socket.destroy());
-    const name = await lockName(directory);
-    return new Promise((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        if (error.code !== 'EADDRINUSE') return reject(error);
-        reject(new OperatorError(`another server uses ${directory}: stop it first, or give this one its own --data`));
-      });
-      server.listen(name, () => resolve(new DirectoryLock(server)));
-      server.unref();
-    });
+    const server = await listenAt(await socketName(directory, 'serve'), socket => socket.destroy());
+    if (server !== undefined) return new DirectoryLock(server);
+    throw new OperatorError(`another server uses ${directory}: stop it first, or give this one its own --data`);
   }
 
   /** Whether a server has the directory at this moment; it need not be there. */
   static async isTaken(directory: string): Promise<boolean> {
-    const name = await lockName(directory).catch(() => undefined);
+    const name = await socketName(directory, 'serve').catch(() => undefined);
     if (name === undefined) return false;
     const socket = connect(name);
     return new Promise(resolve => {
@@ -43,13 +35,6 @@ export class DirectoryLock {
   }
 
   release(): Promise<void> {
-    return new Promise(resolve => this.#server.close(() => resolve()));
+    return closeSocket(this.#server);
   }
-}
-
-/** On Linux a name in the abstract namespace, by device and inode; elsewhere a socket file in the directory. */
-async function lockName(directory: string): Promise<string> {
-  if (process.platform !== 'linux') return join(directory, 'serve.lock');
-  const { dev, ino } = await stat(directory, { bigint: true });
-  return `\0rollcall-${dev}-${ino}`;
 }

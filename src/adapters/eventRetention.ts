@@ -2,7 +2,7 @@ import { FifoMap } from '../base/fifoMap.ts';
 import { seconds, type WallTime } from '../base/time.ts';
 import { decodeAllocation, type EventRetention } from '../fleet/allocation.ts';
 import type { Row } from '../fleet/names.ts';
-import { type Environment, lastSequence, readMeta } from './lmdbEnvironment.ts';
+import { type Environment, lastSequence, readMeta, transact } from './lmdbEnvironment.ts';
 import { decodeEvent, decodeRecord } from './lmdbForms.ts';
 
 /**
@@ -27,7 +27,7 @@ export class EventSweep {
 
   /** Looks at up to `limit` events; `undefined` once the pass has come to its end, else how many were removed. */
   async step(wall: WallTime, limit: number): Promise<number | undefined> {
-    const { events, root } = this.#environment;
+    const { events } = this.#environment;
     const over: number[] = [];
     let looked = 0;
     for (const { key, value } of events.getRange({ start: this.#next, reverse: true, limit })) {
@@ -38,7 +38,7 @@ export class EventSweep {
     }
     if (looked === 0) return undefined;
     if (over.length === 0) return 0;
-    await root.transaction(() => {
+    await transact(this.#environment, () => {
       for (const key of over) void events.remove(key);
     });
     return over.length;

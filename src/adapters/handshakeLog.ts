@@ -2,7 +2,7 @@ import { Decoder, Encoder } from 'cbor-x';
 import { type Bytes, toHex } from '../base/bytes.ts';
 import { FifoMap } from '../base/fifoMap.ts';
 import type { HandshakeFault, HandshakeReport } from '../dtls/fault.ts';
-import type { Environment } from './lmdbEnvironment.ts';
+import { type Environment, transact } from './lmdbEnvironment.ts';
 
 /** Handshakes that failed for one reason under one identity; without an identity, from one address. */
 export interface FailedHandshakes {
@@ -76,9 +76,9 @@ export class HandshakeLog {
   }
 
   async #put(batch: readonly Entry[]): Promise<void> {
-    const { root, handshakes } = this.#environment;
+    const { handshakes } = this.#environment;
     if (batch.length === 0) return;
-    await root.transaction(() => {
+    await transact(this.#environment, () => {
       for (const { slot, failed } of batch) void handshakes.put(slot, encoder.encode(failed));
     });
   }

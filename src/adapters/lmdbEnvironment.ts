@@ -7,11 +7,16 @@ import type { Outage } from '../fleet/outage.ts';
 import { storeForm } from './lmdbForms.ts';
 import { makeDirectory } from './makeDirectory.ts';
 import { OperatorError } from './operatorError.ts';
+import { pauseServer } from './pauseRequests.ts';
 import { checkHeaders } from './storeCheck.ts';
+import { withDoor } from './storeDoor.ts';
+import { WriteGate } from './writeGate.ts';
 
 /** The sub-databases of a data directory; `lmdbForms` says what stands in them. */
 export interface Environment {
   readonly directory: string;
+  /** Whatever writes passes it, and so it does with `transact`. */
+  readonly gate: WriteGate;
   readonly root: RootDatabase<Bytes, string>;
   readonly meta: Database<Bytes, string>;
   readonly names: Database<Bytes, Bytes>;
@@ -57,20 +62,16 @@ export async function openEnvironment(directory: string, create: boolean): Promi
     throw new OperatorError(`no store in ${directory}: start the server there once, or name another one with --data`);
   }
   checkHeaders(directory);
-  const root = open<Bytes, string>({
-    path: directory,
-    encoding: 'binary',
-    maxDbs: 32,
-    // Address space, not memory or disk: the file grows with what is in it.
-    mapSize: 64 * 2 ** 30,
-    noSubdir: false,
-    // A commit is on the disk when its promise resolves.
-    overlappingSync: false,
-    // With it a commit that fails rejects a promise that nobody has, and so would end the process.
-    eventTurnBatching: false,
-  });
+  return withDoor(directory, () => openHere(directory));
+}
+
+/** With the door shut. */
+async function openHere(directory: string): Promise<Environment> {
+  const goOn = await pauseServer(directory);
+  const root = openRoot(directory, goOn);
   const environment: Environment = {
     directory,
+    gate: new WriteGate(directory),
     root,
     meta: root.openDB('meta', { encoding: 'binary' }),
     names: root.openDB('names', { encoding: 'binary', keyEncoding: 'binary' }),
@@ -100,13 +101,35 @@ export async function openEnvironment(directory: string, create: boolean): Promi
   return environment;
 }
 
+function openRoot(directory: string, opened: () => void): RootDatabase<Bytes, string> {
+  try {
+    return open<Bytes, string>({
+      path: directory,
+      encoding: 'binary',
+      maxDbs: 32,
+      // Address space, not memory or disk: the file grows with what is in it.
+      mapSize: 64 * 2 ** 30,
+      noSubdir: false,
+      // A commit is on the disk when its promise resolves.
+      overlappingSync: false,
+      // With it a commit that fails rejects a promise that nobody has, and so would end the process.
+      eventTurnBatching: false,
+    });
+  } finally {
+    opened();
+  }
+}
+
 /**
  * Runs `write` in one transaction. Resolves when that is on the disk; rejects with the disk's error if it refuses, and
  * then nothing was written.
  */
-export async function transact<Result>({ root }: Pick<Environment, 'root'>, write: () => Result): Promise<Result> {
+export async function transact<Result>(
+  { gate, root }: Pick<Environment, 'gate' | 'root'>,
+  write: () => Result,
+): Promise<Result> {
   try {
-    return await root.transaction(write);
+    return await gate.pass(() => root.transaction(write));
   } catch (error) {
     throw await causeOf(error);
   }
@@ -125,7 +148,7 @@ export function readMeta<Key extends keyof Meta>({ meta }: Environment, key: Key
   return bytes === undefined ? undefined : (decoder.decode(bytes) as Meta[Key]);
 }
 
-/** Inside a transaction its write is part of it. */
+/** Inside a transaction, and its write is part of it. */
 export function writeMeta<Key extends keyof Meta>({ meta }: Environment, key: Key, value: Meta[Key]): Promise<boolean> {
   return meta.put(key, encoder.encode(value));
 }

@@ -85,10 +85,11 @@ export class LmdbStore implements Store {
     this.#schedule();
   }
 
-  allocateRow(): Row {
+  allocateRow(): Row | undefined {
     const block = this.#rowBlock;
     if (block.next === block.end) {
-      // Only if rows went faster than the next block could be reserved: waits for the disk.
+      // Only if rows went faster than the next block could be reserved: waits for the disk, if that may be written to.
+      if (this.#environment.gate.isPaused) return undefined;
       const first = this.#environment.root.transactionSync(() => takeRows(this.#environment, rowBlockLength));
       this.#rowBlock = { next: first, end: first + rowBlockLength };
       return this.#rowBlock.next++ as Row;

@@ -15,7 +15,7 @@ export async function buildIndex(environment: Environment, directory: string): P
   const lock = await DirectoryLock.take(directory);
   try {
     const indexed = await fillIndex(environment);
-    await writeMeta(environment, 'form', storeForm);
+    await transact(environment, () => void writeMeta(environment, 'form', storeForm));
     return indexed;
   } finally {
     await lock.release();
@@ -24,7 +24,7 @@ export async function buildIndex(environment: Environment, directory: string): P
 
 /** Makes the index from the records, whatever it held before. Returns how many records there are. */
 export async function fillIndex(environment: Environment): Promise<number> {
-  await environment.terms.clearAsync();
+  await environment.gate.pass(() => environment.terms.clearAsync());
   let indexed = 0;
   for (let from = 1; from > 0; ) {
     from = await transact(environment, () => {

@@ -5,7 +5,7 @@ import { type Bytes, toHex } from '../base/bytes.ts';
 import type { WallTime } from '../base/time.ts';
 import type { Progress } from './backup.ts';
 import { Keyring, sameSecret } from './keyring.ts';
-import { type Environment, openEnvironment, readMeta } from './lmdbEnvironment.ts';
+import { type Environment, openEnvironment, readMeta, transact } from './lmdbEnvironment.ts';
 import { makeDirectory } from './makeDirectory.ts';
 import { keyFromEnvironment, masterKeyPath, readKeyFile } from './masterKey.ts';
 import { OperatorError } from './operatorError.ts';
@@ -50,7 +50,7 @@ export async function restoreBackup(
       }
       const at = readMeta(environment, 'backup')?.at ?? readMeta(environment, 'alive');
       await startAnew(environment, now);
-      await environment.meta.remove('backup');
+      await transact(environment, () => void environment.meta.remove('backup'));
       result = { directory, at: at as WallTime | undefined, ...counts, complaints };
     } finally {
       await environment.root.close();

@@ -20,7 +20,8 @@ export async function isCopy(environment: Environment, directory: string): Promi
 }
 
 export async function settleHere(environment: Environment, directory: string): Promise<void> {
-  await writeMeta(environment, 'home', await homeOf(directory));
+  const home = await homeOf(directory);
+  await transact(environment, () => void writeMeta(environment, 'home', home));
 }
 
 /**

@@ -29,6 +29,7 @@ export type RefusalReason =
   | 'foreign-sector'
   | 'name-needs-credential'
   | 'name-taken'
+  | 'names-too-fast'
   | 'registration-needs-dtls'
   | 'credential-revoked'
   | 'not-a-device'

@@ -11,6 +11,7 @@ import { dropSessions } from '../adapters/lmdbSessions.ts';
 import { LmdbStore } from '../adapters/lmdbStore.ts';
 import { readDefinitions } from '../adapters/objectFiles.ts';
 import { OperatorError } from '../adapters/operatorError.ts';
+import { PauseRequests } from '../adapters/pauseRequests.ts';
 import { BlockPermutation } from '../adapters/registrationIds.ts';
 import { checkPages } from '../adapters/storeCheck.ts';
 import { isCopy, settleHere, startAnew } from '../adapters/storeCopy.ts';
@@ -87,6 +88,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     log.warn({ msg: 'store', text }),
   );
   const lock = await DirectoryLock.take(options.data);
+  const pauses = await PauseRequests.listen(options.data, environment.gate);
   const copied = await isCopy(environment, options.data);
   if (copied && !options.dropSessions && environment.sessions.getKeysCount({ limit: 1 }) > 0) {
     throw new OperatorError(
@@ -243,6 +245,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       await handshakes.close();
       keyLog?.close();
       await store.close();
+      await pauses.close();
       await lock.release();
       watch.look();
       log.info({

@@ -91,6 +91,10 @@ export const answers = {
     code: ResponseCode.Forbidden,
     sentence: 'Another device registered this name on plain CoAP, from another address.',
   },
+  'names-too-fast': {
+    code: ResponseCode.ServiceUnavailable,
+    sentence: 'More names that are new have come than the store has numbers for at the moment: try again.',
+  },
   'registration-needs-dtls': {
     code: ResponseCode.Unauthorized,
     sentence: 'Plain CoAP answers discovery only, unless the server was started with --insecure-coap.',

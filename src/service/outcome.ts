@@ -13,7 +13,7 @@ export interface RequestContext {
   readonly view: View;
   /** What is durable, by index: see `Store.find`. */
   readonly find: Store['find'];
-  readonly allocateRow: () => Row;
+  readonly allocateRow: () => Row | undefined;
   readonly principal: Principal;
   readonly transport: 'coap' | 'coaps';
   readonly address: string;

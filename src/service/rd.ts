@@ -106,7 +106,10 @@ export class RegistrationInterface {
     if (name === undefined) return refusal('missing-endpoint-name');
     if (view.nameHasCredential(name, sector)) return refusal('name-needs-credential', name);
     const row = view.row(name, sector);
-    if (row === undefined) return { name, sector, row: context.allocateRow(), record: undefined };
+    if (row === undefined) {
+      const allocated = context.allocateRow();
+      return allocated === undefined ? refusal('names-too-fast') : { name, sector, row: allocated, record: undefined };
+    }
     const record = view.device(row);
     // First come, first remembered: without a credential all that can be remembered is where it came from.
     const lives = record?.registration !== undefined && this.#isAlive(record.registration, contact.wall);

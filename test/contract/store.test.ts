@@ -26,7 +26,7 @@ for (const [name, make] of [
     });
 
   check('what was asked for is seen at once, and marked as not durable until it is', async (t, { store }) => {
-    const row = store.allocateRow();
+    const row = store.allocateRow()!;
     const settled = commit(store, changeOf(recordOf(row, 1)));
     const before = store.view();
     t.equal(before.device(row)?.version, 1);

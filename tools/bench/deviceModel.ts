@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { openDataDirectory } from '../../src/adapters/dataDirectory.ts';
-import { type Environment, lastSequence } from '../../src/adapters/lmdbEnvironment.ts';
+import { type Environment, lastSequence, transact } from '../../src/adapters/lmdbEnvironment.ts';
 import { encodeEvent } from '../../src/adapters/lmdbForms.ts';
 import { writeModel } from '../../src/adapters/lmdbModel.ts';
 import { LmdbStore } from '../../src/adapters/lmdbStore.ts';
@@ -49,7 +49,7 @@ export async function observationBytes(data: string, count: number): Promise<num
   await preload(data, warmUp + count, 'plain', () => undefined);
   const { environment, keyring } = await openDataDirectory(data, false);
   const rows = Array.from(environment.devices.getKeys()) as Row[];
-  await environment.root.transaction(() => {
+  await transact(environment, () => {
     for (const row of rows) writeModel(environment, activeObservation(row));
   });
   const store = await LmdbStore.open(environment, keyring, raise);
@@ -122,7 +122,7 @@ function followed(
 }
 
 async function putEvents(environment: Environment, first: number, count: number): Promise<void> {
-  await environment.root.transaction(() => {
+  await transact(environment, () => {
     for (let i = 0; i < count; i++) {
       const row = (1 + ((first + i) % 1000)) as Row;
       const details = { observation: 1, values: { '/3303/0/5700': 20 + (i % 100) / 10 } };

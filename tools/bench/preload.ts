@@ -49,7 +49,7 @@ export async function preload(
     const view = store.view();
     await Promise.all(
       batch.map((device, i) => {
-        const row = secure ? view.row(device.name, undefined)! : store.allocateRow();
+        const row = secure ? view.row(device.name, undefined)! : store.allocateRow()!;
         const commit = registered(rules, device, row, secure ? view.device(row)! : undefined, i);
         if (kind !== 'sessions') return durable(store, commit);
         const credential = view.credential(utf8(device.identity))!;
