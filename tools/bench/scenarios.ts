@@ -46,6 +46,8 @@ export interface Setting {
   readonly sockets: SocketKind;
   /** What the names of its devices begin with: two loads on one server share none. */
   readonly names?: string;
+  /** How many devices there are that register on plain CoAP: they begin anew when at least so many have. By default ever new ones. */
+  readonly distinct?: number;
   readonly progress: (done: number, failed: number) => void;
 }
 
@@ -57,14 +59,14 @@ export interface PreparedScenario {
 /** Over plain CoAP devices that nobody has seen register; over DTLS they register again, on sessions that are open. */
 const registration: Scenario['prepare'] = async setting => {
   if (setting.secure) return onOpenSessions(setting, (device, { registration }) => device.register(registration));
-  const { width, progress } = setting;
+  const { width, progress, distinct = Number.POSITIVE_INFINITY } = setting;
   const devices = await Promise.all(Array.from({ length: width }, () => open(setting, undefined)));
   const free = [...devices];
   let number = 0;
   return {
     run: operations => {
       const fleet = shuffledDevices(setting, number, operations);
-      number += operations;
+      number = (number + operations) % distinct;
       return inFlight(
         operations,
         width,

@@ -1,21 +1,22 @@
 import { progressBar } from '../../src/cli/progress.ts';
+import { defaultLimits } from '../../src/coap/settings.ts';
 import { round } from './figures.ts';
 import { startOurs } from './ourServer.ts';
 import { type Setting, scenarios } from './scenarios.ts';
 import { type Findings, inFreshDirectory, type StudyOptions } from './study.ts';
 
 /**
- * Millions of requests, to see whether memory grows: updates on a thousand sessions, and registrations of ever new
- * devices on plain CoAP in between. Compared are the anonymous memory after a fifth of all requests and at
- * the end, each the least of several looks, so that where the garbage collector happens to be does not count.
+ * Millions of requests of a fleet that stays the same, to see whether memory grows: updates on a thousand sessions,
+ * registrations on plain CoAP of devices that are all there after the first tenth, and sessions that are resumed. Compared
+ * are the anonymous memory in the second tenth and in the last one, each the least of several looks, so that where the
+ * garbage collector happens to be does not count. The store's pages, which the system takes back, are shown beside it.
  */
 export function measureSoak({ count = 10_000_000, inFlight: width }: StudyOptions): Promise<Findings> {
   return inFreshDirectory(async data => {
     const server = await startOurs(data);
     try {
       const bar = progressBar('soak', count);
-      let done = 0;
-      const setting = (transport: 'coap' | 'coaps'): Setting => ({
+      const setting = (transport: 'coap' | 'coaps', names: string): Setting => ({
         target: server[transport],
         data,
         sharedKey: undefined,
@@ -24,41 +25,84 @@ export function measureSoak({ count = 10_000_000, inFlight: width }: StudyOption
         width,
         peers,
         sockets: 'kept',
-        names: `soak-${transport}`,
+        names,
+        distinct: Math.ceil((count / parts) * registrationShare),
         progress: () => undefined,
       });
       const mix = [
-        { run: await scenarios.update!.prepare(setting('coaps')), share: 0.9 },
-        { run: await scenarios.registration!.prepare(setting('coap')), share: 0.1 },
+        { run: await scenarios.registration!.prepare(setting('coap', 'soak-new')), share: registrationShare },
+        { run: await scenarios.resume!.prepare(setting('coaps', 'soak-resume')), share: resumptionShare },
+        {
+          run: await scenarios.update!.prepare(setting('coaps', 'soak-update')),
+          share: 1 - registrationShare - resumptionShare,
+        },
       ];
-      const table: { requests: number; rssAnonBytes: number; perSecond: number }[] = [];
+      const table: Part[] = [];
+      let done = 0;
       let failed = 0;
+      const start = performance.now();
       for (let part = 0; part < parts; part++) {
-        let rssAnonBytes = Number.POSITIVE_INFINITY;
-        const start = performance.now();
+        const looked: { rssBytes: number; rssAnonBytes: number }[] = [];
+        const began = performance.now();
         for (let look = 0; look < looks; look++) {
           for (const { run, share } of mix) {
             const operations = Math.ceil((count / parts / looks) * share);
             failed += (await run.run(operations)).failed;
             done += operations;
-            bar.at(Math.min(done, count));
+            bar.at(Math.min(done, count), failed === 0 ? '' : `${failed} failed`);
           }
-          rssAnonBytes = Math.min(rssAnonBytes, server.memory().rssAnonBytes);
+          looked.push(server.memory());
         }
-        const seconds = (performance.now() - start) / 1000;
-        table.push({ requests: done, rssAnonBytes, perSecond: Math.round(count / parts / seconds) });
+        const now = performance.now();
+        table.push({
+          requests: done,
+          afterSeconds: Math.round((now - start) / 1000),
+          perSecond: Math.round((1000 * count) / parts / (now - began)),
+          rssAnonBytes: Math.min(...looked.map(({ rssAnonBytes }) => rssAnonBytes)),
+          rssBytes: Math.min(...looked.map(({ rssBytes }) => rssBytes)),
+        });
       }
       bar.end();
       for (const { run } of mix) await run.end();
-      const [early, late] = [table[parts / 5 - 1]!, table.at(-1)!];
-      const growth = late.rssAnonBytes / early.rssAnonBytes - 1;
-      return { figures: { requests: done, failed, growthPercent: round(100 * growth) }, table };
+      return { ...soakVerdict(table, failed), table };
     } finally {
       await server.stop();
     }
   });
 }
 
+/** Of parts that are equally long. */
+export function soakVerdict(table: readonly Part[], failed: number): Pick<Findings, 'figures' | 'fault'> {
+  const [first, early, late] = [table[0]!, table[1]!, table.at(-1)!];
+  const growthPercent = round(100 * (late.rssAnonBytes / early.rssAnonBytes - 1));
+  const grew = `anonymous memory ${growthPercent < 0 ? 'shrank' : 'grew'} by ${Math.abs(growthPercent)} % between the second tenth and the last`;
+  const fault =
+    failed > 0
+      ? `${failed} requests failed`
+      : first.requests < fewest
+        ? `${grew}, which says nothing yet: the first tenth has to have ${fewest} requests, which fill what is bounded`
+        : growthPercent > mostPercent
+          ? `${grew}: more than ${mostPercent} %`
+          : undefined;
+  const verdict = fault ?? `${grew}: memory is flat (at most ${mostPercent} %)`;
+  return { figures: { requests: late.requests, failed, growthPercent, verdict }, fault };
+}
+
+export interface Part {
+  /** So far. */
+  readonly requests: number;
+  readonly afterSeconds: number;
+  readonly perSecond: number;
+  readonly rssAnonBytes: number;
+  readonly rssBytes: number;
+  readonly [more: string]: number;
+}
+
 const peers = 1000;
 const parts = 10;
 const looks = 5;
+const registrationShare = 0.1;
+const resumptionShare = 0.02;
+const mostPercent = 5;
+/** As many as are remembered to recognise duplicates. */
+const fewest = defaultLimits.maxExchanges;
