@@ -1,4 +1,5 @@
 import t from 'tap';
+import { herdVerdict } from '../../tools/bench/herd.ts';
 import { soakVerdict } from '../../tools/bench/soak.ts';
 
 const parts = (each: number, ...megabytes: number[]) =>
@@ -23,4 +24,29 @@ t.test('a soak whose requests failed would pass', async t => {
 
 t.test('a soak that is too short to fill what is bounded would give a verdict', async t => {
   t.match(soakVerdict(parts(1e4, 80, 100, 100), 0).fault, /says nothing yet/);
+});
+
+const storm = (arrivedPerSecond: number, servedPerSecond: number) => ({
+  latencies: [1],
+  failed: 0,
+  arrivedPerSecond,
+  servedPerSecond,
+  lastSeconds: 1,
+  loadCpuShare: 0,
+});
+
+t.test('a herd under which goodput collapses would pass', async t => {
+  t.match(herdVerdict({ before: 1000, after: 1000 }, storm(4000, 790)).fault, /79 %.*less than 80 %/);
+  const { fault, figures } = herdVerdict({ before: 1000, after: 1100 }, storm(4000, 900));
+  t.equal(fault, undefined);
+  t.match(figures.verdict, /86 %.*3.81 times/);
+});
+
+t.test('a herd that is no larger than what can be served would pass', async t => {
+  t.match(herdVerdict({ before: 1000, after: 1000 }, storm(4000, 3000)).fault, /no verdict: only 1.33 times/);
+  t.match(herdVerdict({ before: 1000, after: 1000 }, storm(2000, 900)).fault, /no verdict: only 2 times/);
+});
+
+t.test('a machine that became slower meanwhile would decide about a herd', async t => {
+  t.match(herdVerdict({ before: 1000, after: 600 }, storm(4000, 700)).fault, /no verdict.*1000.*600/);
 });

@@ -34,7 +34,7 @@ export const studies: Readonly<Record<string, Study>> = {
     run: measureHandshakes,
   },
   herd: {
-    does: 'goodput while four times as many devices come back as can be served; --count (4000) to find the peak',
+    does: 'goodput while four times as many devices come back as can be served, at least 80 % of the peak; --count (4000) to find it',
     run: measureHerd,
   },
   soak: {
