@@ -3,11 +3,13 @@ import type { Command } from 'commander';
 import { compileFromFile } from 'json-schema-to-typescript';
 import { commandsOf, rollcallProgram } from '../src/cli/program.ts';
 import { codeText } from '../src/coap/codec/code.ts';
+import { allCipherSuites, cipherSuites } from '../src/dtls/codec/cipherSuite.ts';
+import { limits } from '../src/server/limits.ts';
 import { type Answer, answers } from '../src/service/answer.ts';
 
 /**
  * Writes what is made from the files in `schemas/`, types and the index of object definitions, and what the docs take
- * from the code: the table of answers, the help of the commands. With `--check` it writes nothing and fails if a committed file differs from what would be written.
+ * from the code: the tables of answers, of cipher suites and of limits, the help of the commands. With `--check` it writes nothing and fails if a committed file differs from what would be written.
  */
 const generated: readonly { readonly from: string; readonly into: string; make: () => Promise<string> }[] = [
   types('schemas/registration.schema.json', 'src/lwm2m/registrationMap.generated.ts'),
@@ -15,6 +17,8 @@ const generated: readonly { readonly from: string; readonly into: string; make: 
   types('schemas/lwm2mObject.schema.json', 'src/lwm2m/objectJson.generated.ts'),
   { from: 'schemas/lwm2m/*.json', into: 'src/lwm2m/objects.generated.ts', make: objectIndex },
   { from: 'src/service/answer.ts', into: 'docs/answers.md', make: answersPage },
+  { from: 'src/dtls/codec/cipherSuite.ts', into: 'docs/dtls.md', make: dtlsPage },
+  { from: 'src/server/limits.ts', into: 'docs/limits.md', make: limitsPage },
   { from: 'the commands in src/cli', into: 'docs/cli.md', make: commandLinePage },
 ];
 
@@ -69,8 +73,31 @@ async function answersPage(): Promise<string> {
     const lwm2m = lwm2mCode === undefined ? '' : `${codeText(lwm2mCode)} `;
     return `| \`${word}\` | ${codeText(code)} | ${lwm2m}| ${sentence} |\n`;
   });
-  const page = await readFile('docs/answers.md', 'utf8');
-  return page.replace(/(?<=^\|---\|---\|---\|---\|\n)(?:\|.*\n)*/m, rows.join(''));
+  return withTable('docs/answers.md', rows);
+}
+
+async function dtlsPage(): Promise<string> {
+  const rows = allCipherSuites.map(suite => {
+    const number = `0x${suite.id.toString(16).padStart(4, '0')}`;
+    const isOn = cipherSuites.includes(suite) ? 'yes' : 'no';
+    const isSecret = suite.keyExchange === 'ecdhe-psk' ? 'yes' : 'no';
+    return `| ${number} | \`${suite.name}\` | ${isOn} | ${isSecret} | ${suite.document} |\n`;
+  });
+  return withTable('docs/dtls.md', rows);
+}
+
+async function limitsPage(): Promise<string> {
+  const rows = limits.map(({ name, standard, option, bites, counter }) => {
+    const written = option === undefined ? '' : `\`${option}\``;
+    return `| \`${name}\` | ${standard} | ${written} | ${bites} | \`${counter}\` |\n`;
+  });
+  return withTable('docs/limits.md', rows);
+}
+
+/** A page with the rows of its first table written anew. */
+async function withTable(path: string, rows: readonly string[]): Promise<string> {
+  const page = await readFile(path, 'utf8');
+  return page.replace(/(?<=^\|(?:---\|)+\n)(?:\|.*\n)*/m, rows.join(''));
 }
 
 /** The page with the help of every command that has none under it, by name, as a terminal of 80 columns shows it. */

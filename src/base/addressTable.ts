@@ -11,8 +11,7 @@ export class AddressTable {
   readonly #mask: number;
   /** Chosen by the caller at random: a stranger must not be able to aim many addresses at one place. */
   readonly #seed: number;
-  /** Link-local addresses need the zone that they were received with. */
-  readonly #zones = new Map<number, string>();
+  readonly #zones = new Zones();
 
   constructor(slots: number, seed: number) {
     this.#words = new Uint32Array(slots * wordsPerAddress);
@@ -25,28 +24,28 @@ export class AddressTable {
 
   /** The slot of an address, or `-1`. */
   find(remote: Remote): number {
-    if (!parse(remote)) return -1;
+    if (!this.#parse(remote, false)) return -1;
     return this.#places[this.#placeOf(hash(parsed, 0, this.#seed), parsed, 0)]! - 1;
   }
 
   /** Gives an address that has no slot to a slot that has no address. `false` if the text is no IP address. */
   set(slot: number, remote: Remote): boolean {
-    if (!parse(remote)) return false;
+    if (!this.#parse(remote, true)) return false;
     this.#places[this.#placeOf(hash(parsed, 0, this.#seed), parsed, 0)] = slot + 1;
     this.#words.set(parsed, slot * wordsPerAddress);
-    const zone = remote.address.indexOf('%');
-    if (zone >= 0) this.#zones.set(slot, remote.address.slice(zone));
     return true;
   }
 
   /** Whether this is the slot's address, found by it or not. */
   is(slot: number, remote: Remote): boolean {
-    return parse(remote) && same(this.#words, slot * wordsPerAddress, parsed, 0);
+    return this.#parse(remote, false) && same(this.#words, slot * wordsPerAddress, parsed, 0);
   }
 
   delete(slot: number): void {
     this.release(slot);
-    this.#zones.delete(slot);
+    const at = slot * wordsPerAddress;
+    if (this.#words[at + 4]! >>> 24 === ipv6InZone) this.#zones.leave(this.#words[at + 1]!);
+    this.#words.fill(0, at, at + wordsPerAddress);
   }
 
   /** The slot keeps its address, and is not found by it any more: another one may have it. */
@@ -67,13 +66,30 @@ export class AddressTable {
   remote(slot: number): Remote {
     const w = this.#words.subarray(slot * wordsPerAddress, (slot + 1) * wordsPerAddress);
     const last = w[4]!;
-    return { socket: (last >>> 16) & 0xff, address: this.#text(slot, w), port: last & 0xffff };
+    return { socket: (last >>> 16) & 0xff, address: this.#text(w), port: last & 0xffff };
   }
 
-  #text(slot: number, w: Uint32Array): string {
-    if (w[4]! >>> 24 === ipv4) return dotted(w[3]!);
-    const groups = [...w.subarray(0, 4)].flatMap(word => [word >>> 16, word & 0xffff]);
-    return groups.map(group => group.toString(16)).join(':') + (this.#zones.get(slot) ?? '');
+  #text(w: Uint32Array): string {
+    const family = w[4]! >>> 24;
+    if (family === ipv4) return dotted(w[3]!);
+    const zone = family === ipv6InZone ? this.#zones.text(w[1]!) : '';
+    const [first, second, third, fourth] = [w[0]!, zone === '' ? w[1]! : 0, w[2]!, w[3]!];
+    const groups = [first, second, third, fourth].flatMap(word => [word >>> 16, word & 0xffff]);
+    return groups.map(group => group.toString(16)).join(':') + zone;
+  }
+
+  /** Reads an address into `parsed`; `enters` if it is to have a slot. One in a zone that nobody is in is nowhere. */
+  #parse(remote: Remote, enters: boolean): boolean {
+    if (!parse(remote)) return false;
+    const text = zoneOf(remote.address);
+    if (text === '') return true;
+    // A link-local address has zeros there (RFC 4291 §2.5.6), and no other one has a zone.
+    if (parsed[0] !== linkLocal || parsed[1] !== 0) return false;
+    const zone = enters ? this.#zones.enter(text) : this.#zones.number(text);
+    if (zone === undefined) return false;
+    parsed[1] = zone;
+    parsed[4] = (parsed[4]! & 0xff_ffff) + ipv6InZone * 0x100_0000;
+    return true;
   }
 
   /** Where the address stands, or the free place where it would. */
@@ -91,11 +107,53 @@ function dotted(word: number): string {
   return `${word >>> 24}.${(word >>> 16) & 0xff}.${(word >>> 8) & 0xff}.${word & 0xff}`;
 }
 
-/** Names the network an address is in: the same text for all of an IPv4 /24 (mapped or not) and of an IPv6 /64, `''` for what is no address. */
+/**
+ * Names the network an address is in: the same text for all of an IPv4 /24 (mapped or not) and of an IPv6 /64, in its
+ * zone if it has one; `''` for what is no address.
+ */
 export function networkOf(remote: Remote): string {
   if (!parse(remote)) return '';
   const mapped = parsed[0] === 0 && parsed[1] === 0 && parsed[2] === 0xffff;
-  return mapped || parsed[4]! >>> 24 === ipv4 ? `${parsed[3]! >>> 8}` : `${parsed[0]}:${parsed[1]}`;
+  if (mapped || parsed[4]! >>> 24 === ipv4) return `${parsed[3]! >>> 8}`;
+  return `${parsed[0]}:${parsed[1]}${zoneOf(remote.address)}`;
+}
+
+/**
+ * A link-local address is one in its zone only (RFC 4007 §6), which the operating system writes behind it. The zones that
+ * slots are in have numbers, which are used again: interfaces come and go.
+ */
+class Zones {
+  readonly #texts: string[] = [];
+  readonly #slots: number[] = [];
+
+  number(text: string): number | undefined {
+    const zone = this.#texts.indexOf(text);
+    return zone < 0 || this.#slots[zone] === 0 ? undefined : zone;
+  }
+
+  text(zone: number): string {
+    return this.#texts[zone]!;
+  }
+
+  /** One slot more is in it. */
+  enter(text: string): number {
+    const known = this.number(text);
+    const free = this.#slots.indexOf(0);
+    const zone = known ?? (free < 0 ? this.#texts.length : free);
+    this.#texts[zone] = text;
+    this.#slots[zone] = (this.#slots[zone] ?? 0) + 1;
+    return zone;
+  }
+
+  leave(zone: number): void {
+    this.#slots[zone]!--;
+  }
+}
+
+/** `%eth0`, as the operating system writes it behind a link-local address; `''` if there is none. */
+function zoneOf(address: string): string {
+  const at = address.indexOf('%');
+  return at < 0 ? '' : address.slice(at);
 }
 
 /** Reads an address into `parsed`: four words of address, then family, socket and port in one. */
@@ -189,6 +247,9 @@ function same(a: Uint32Array, at: number, b: Uint32Array, bt: number): boolean {
 
 const ipv4 = 4;
 const ipv6 = 6;
+/** With the number of the zone in the second word. */
+const ipv6InZone = 7;
+const linkLocal = 0xfe80_0000;
 const wordsPerAddress = 5;
 // Scratch memory of `parse`.
 const parsed = new Uint32Array(wordsPerAddress);

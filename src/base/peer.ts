@@ -13,7 +13,7 @@ export const maxPeer = 2 ** 37 - 1;
 export interface Remote {
   /** Which of our sockets it talks to: an answer leaves from where the question arrived (`0…255`). */
   readonly socket: number;
-  /** An IPv4 or IPv6 address in the text form the operating system gives, without a zone. */
+  /** An IPv4 or IPv6 address in the text form the operating system gives; a link-local one with its zone, `fe80::1%eth0`. */
   readonly address: string;
   readonly port: number;
 }

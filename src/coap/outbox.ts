@@ -57,7 +57,7 @@ export class Outbox<Subject> {
   add(now: Instant, peer: Peer, messageId: number, message: Bytes, subject: Subject): void {
     const key = keyOf(peer, messageId);
     const timeout = firstTimeout(this.#parameters, this.#random.fraction());
-    this.#waiting.set(key, { peer, message, subject, timeout, sent: 1 });
+    this.#waiting.set(key, { peer, message: message.slice(), subject, timeout, sent: 1 });
     this.#retransmissions.set(key, after(now, timeout));
   }
 
@@ -71,7 +71,7 @@ export class Outbox<Subject> {
     const due = this.#retransmissions.at(key);
     if (waiting?.message === undefined || due === undefined) return false;
     this.take(peer, former);
-    this.#waiting.set(keyOf(peer, messageId), { ...waiting, message });
+    this.#waiting.set(keyOf(peer, messageId), { ...waiting, message: message.slice() });
     this.#retransmissions.set(keyOf(peer, messageId), due);
     return true;
   }
@@ -125,7 +125,7 @@ export class Outbox<Subject> {
 
 interface Waiting<Subject> {
   readonly peer: Peer;
-  /** `undefined` if it was Non-confirmable, and so is not sent again. */
+  /** A copy: it stays for minutes. `undefined` if it was Non-confirmable, and so is not sent again. */
   readonly message: Bytes | undefined;
   readonly subject: Subject;
   timeout: Milliseconds;

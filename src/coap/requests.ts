@@ -80,7 +80,8 @@ export class Requests {
     const request: PendingRequest = {
       handle: this.#nextHandle++ as RequestHandle,
       peer,
-      draft,
+      // It may wait for long: what it was written into is not kept with it.
+      draft: draft.payload.length === 0 ? draft : { ...draft, payload: draft.payload.slice() },
       token: draft.standing?.token ?? draft.token ?? this.#newToken(peer),
       blockToken: undefined,
       messageId: undefined,

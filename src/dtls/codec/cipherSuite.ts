@@ -7,6 +7,8 @@ export type CipherSuiteId = Brand<number, 'CipherSuiteId'>;
 export interface CipherSuite {
   readonly id: CipherSuiteId;
   readonly name: string;
+  /** The document that defines it, e.g. `RFC 6655`. */
+  readonly document: string;
   /** What the premaster secret is made of: the pre-shared key, with or without an ephemeral exchange beside it. */
   readonly keyExchange: 'psk' | 'ecdhe-psk';
   /** As node:crypto calls it. CBC is spoken with encrypt-then-MAC only (RFC 7366). */
@@ -26,12 +28,14 @@ export interface CipherSuite {
 const aead = (
   id: number,
   name: string,
+  document: string,
   cipher: CipherSuite['cipher'],
   tagLength: 8 | 16,
   hash: CipherSuite['hash'] = 'sha256',
 ): CipherSuite => ({
   id: id as CipherSuiteId,
   name,
+  document,
   keyExchange: keyExchangeOf(name),
   cipher,
   keyLength: cipher.startsWith('aes-256') ? 32 : 16,
@@ -41,9 +45,10 @@ const aead = (
   hash,
 });
 
-const cbc = (id: number, name: string): CipherSuite => ({
+const cbc = (id: number, name: string, document: string): CipherSuite => ({
   id: id as CipherSuiteId,
   name,
+  document,
   keyExchange: keyExchangeOf(name),
   cipher: 'aes-128-cbc',
   keyLength: 16,
@@ -55,26 +60,26 @@ const cbc = (id: number, name: string): CipherSuite => ({
 
 /** Plain PSK: each secret follows from the pre-shared key alone, and whoever learns it later reads what was recorded. */
 export const pskSuites: readonly CipherSuite[] = [
-  aead(0xc0a8, 'TLS_PSK_WITH_AES_128_CCM_8', 'aes-128-ccm', 8), // RFC 6655 §4
-  aead(0xc0a4, 'TLS_PSK_WITH_AES_128_CCM', 'aes-128-ccm', 16),
-  aead(0xc0a9, 'TLS_PSK_WITH_AES_256_CCM_8', 'aes-256-ccm', 8),
-  aead(0xc0a5, 'TLS_PSK_WITH_AES_256_CCM', 'aes-256-ccm', 16),
-  aead(0x00a8, 'TLS_PSK_WITH_AES_128_GCM_SHA256', 'aes-128-gcm', 16), // RFC 5487 §2
-  aead(0x00a9, 'TLS_PSK_WITH_AES_256_GCM_SHA384', 'aes-256-gcm', 16, 'sha384'),
+  aead(0xc0a8, 'TLS_PSK_WITH_AES_128_CCM_8', 'RFC 6655', 'aes-128-ccm', 8),
+  aead(0xc0a4, 'TLS_PSK_WITH_AES_128_CCM', 'RFC 6655', 'aes-128-ccm', 16),
+  aead(0xc0a9, 'TLS_PSK_WITH_AES_256_CCM_8', 'RFC 6655', 'aes-256-ccm', 8),
+  aead(0xc0a5, 'TLS_PSK_WITH_AES_256_CCM', 'RFC 6655', 'aes-256-ccm', 16),
+  aead(0x00a8, 'TLS_PSK_WITH_AES_128_GCM_SHA256', 'RFC 5487', 'aes-128-gcm', 16),
+  aead(0x00a9, 'TLS_PSK_WITH_AES_256_GCM_SHA384', 'RFC 5487', 'aes-256-gcm', 16, 'sha384'),
 ];
 
 /** With forward secrecy (RFC 8442 §3). */
 export const ecdheSuites: readonly CipherSuite[] = [
-  aead(0xd003, 'TLS_ECDHE_PSK_WITH_AES_128_CCM_8_SHA256', 'aes-128-ccm', 8),
-  aead(0xd005, 'TLS_ECDHE_PSK_WITH_AES_128_CCM_SHA256', 'aes-128-ccm', 16),
-  aead(0xd001, 'TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256', 'aes-128-gcm', 16),
-  aead(0xd002, 'TLS_ECDHE_PSK_WITH_AES_256_GCM_SHA384', 'aes-256-gcm', 16, 'sha384'),
+  aead(0xd003, 'TLS_ECDHE_PSK_WITH_AES_128_CCM_8_SHA256', 'RFC 8442', 'aes-128-ccm', 8),
+  aead(0xd005, 'TLS_ECDHE_PSK_WITH_AES_128_CCM_SHA256', 'RFC 8442', 'aes-128-ccm', 16),
+  aead(0xd001, 'TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256', 'RFC 8442', 'aes-128-gcm', 16),
+  aead(0xd002, 'TLS_ECDHE_PSK_WITH_AES_256_GCM_SHA384', 'RFC 8442', 'aes-256-gcm', 16, 'sha384'),
 ];
 
 /** Only where an operator asked for them. */
 export const cbcSuites: readonly CipherSuite[] = [
-  cbc(0xc037, 'TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA256'), // RFC 5489 §3.2
-  cbc(0x00ae, 'TLS_PSK_WITH_AES_128_CBC_SHA256'), // RFC 5487 §3
+  cbc(0xc037, 'TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA256', 'RFC 5489'),
+  cbc(0x00ae, 'TLS_PSK_WITH_AES_128_CBC_SHA256', 'RFC 5487'),
 ];
 
 /**

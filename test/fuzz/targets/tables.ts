@@ -1,4 +1,4 @@
-import { isIP, SocketAddress } from 'node:net';
+import { BlockList, isIP, SocketAddress } from 'node:net';
 import { AddressTable, networkOf } from '../../../src/base/addressTable.ts';
 import { fromBase64, toBase64 } from '../../../src/base/base64.ts';
 import { type Bytes, fromHex, textOf, toHex, utf8 } from '../../../src/base/bytes.ts';
@@ -23,7 +23,7 @@ export const targets: readonly Target[] = [
     name: 'address-table',
     holds: 'an address finds its slot, however it is written, and no other; what is no address has none',
     seeds: [
-      utf8('\x00192.0.2.1\n\x01::1\n\x00192.0.2.1\n\x02fe80::1%eth0'),
+      utf8('\x00192.0.2.1\n\x01::1\n\x00192.0.2.1\n\x00fe80::1%eth0\n\x00fe80::1%eth1\n\x01fe80::1%eth0'),
       utf8('\x00::ffff:192.0.2.1\n\x01192.0.2.1'),
     ],
     words: ['::', ':', '.', '%eth0', '192.0.2.', 'ffff', '::ffff:', '\n\x00', '\n\x02'].map(utf8),
@@ -107,13 +107,18 @@ function checkAddressTable(bytes: Bytes): void {
   }
 }
 
-/** One text for each address, without its zone; `undefined` for what the platform takes for none. */
+/** One text for each address; `undefined` for what the platform takes for none. */
 function canonical(text: string): string | undefined {
-  const [address = '', zone] = text.split('%');
-  if (isIP(address) === 0 || (zone !== undefined && isIP(address) === 4)) return undefined;
+  const at = text.indexOf('%');
+  const [address, zone] = at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at)];
+  if (isIP(address) === 0) return undefined;
+  if (zone !== '' && (isIP(address) === 4 || !linkLocal.check(address, 'ipv6'))) return undefined;
   const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
-  return `${family} ${new SocketAddress({ address, family }).address}`;
+  return `${family} ${new SocketAddress({ address, family }).address}${zone}`;
 }
+
+const linkLocal = new BlockList();
+linkLocal.addSubnet('fe80::', 64, 'ipv6');
 
 function checkBase64(bytes: Bytes): void {
   for (const alphabet of ['base64', 'base64url'] as const) {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { AddressTable } from '../../../src/base/addressTable.ts';
+import { AddressTable, networkOf } from '../../../src/base/addressTable.ts';
 import type { Remote } from '../../../src/base/peer.ts';
 
 const at = (address: string, port = 5684, socket = 0): Remote => ({ socket, address, port });
@@ -31,6 +31,50 @@ t.test('a link-local address keeps its zone, without which it cannot be answered
   const table = new AddressTable(8, 1);
   table.set(0, at('fe80::1%eth0'));
   t.equal(table.remote(0).address, 'fe80:0:0:0:0:0:0:1%eth0');
+});
+
+t.test('the devices of two links would have one place, and the answers of the one go to the other', async t => {
+  const table = new AddressTable(8, 1);
+  table.set(0, at('fe80::1%eth0'));
+  t.equal(table.find(at('fe80::1%eth1')), -1, 'a zone that nobody was in');
+  table.set(1, at('fe80::1%eth1'));
+  table.set(2, at('fe80::1'));
+  t.equal(table.find(at('FE80:0::1%eth0')), 0);
+  t.equal(table.find(at('fe80::1%eth1')), 1);
+  t.equal(table.find(at('fe80::1')), 2);
+  t.equal(table.remote(1).address, 'fe80:0:0:0:0:0:0:1%eth1');
+  t.equal(table.remote(2).address, 'fe80:0:0:0:0:0:0:1');
+  t.ok(table.is(1, at('fe80::1%eth1')));
+  t.notOk(table.is(1, at('fe80::1%eth0')));
+  table.release(0);
+  t.equal(table.find(at('fe80::1%eth0')), -1);
+  t.equal(table.find(at('fe80::1%eth1')), 1);
+  t.not(networkOf(at('fe80::1%eth0')), networkOf(at('fe80::1%eth1')), 'they are two networks');
+  t.equal(networkOf(at('fe80::1%eth0')), networkOf(at('fe80::2%eth0')));
+});
+
+t.test(
+  'interfaces that come and go would use up the numbers of zones, and an address would come back with another zone',
+  async t => {
+    const table = new AddressTable(4, 1);
+    for (let n = 0; n < 100; n++) {
+      table.set(n % 3, at('fe80::1%stays'));
+      table.set(3, at(`fe80::1%veth${n}`));
+      t.equal(table.remote(3).address, `fe80:0:0:0:0:0:0:1%veth${n}`);
+      table.release(n % 3);
+      t.equal(table.remote(n % 3).address, 'fe80:0:0:0:0:0:0:1%stays');
+      table.delete(n % 3);
+      table.delete(3);
+      t.equal(table.find(at(`fe80::1%veth${n}`)), -1);
+    }
+  },
+);
+
+t.test('only a link-local address has a zone', async t => {
+  const table = new AddressTable(4, 1);
+  for (const text of ['2001:db8::1%eth0', '192.0.2.1%eth0', 'fe80:0:0:1::1%eth0']) {
+    t.equal(table.set(0, at(text)), false, text);
+  }
 });
 
 t.test('the table agrees with a map, whatever comes and goes', async () => {

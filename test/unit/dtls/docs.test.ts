@@ -14,14 +14,15 @@ import { handshakePair } from '../../support/handshakePair.ts';
 const page = await readFile('docs/dtls.md', 'utf8');
 
 t.test('docs/dtls.md has the suites, in the order of preference', async t => {
-  const rows = [...page.matchAll(/^\| 0x([0-9a-f]{4}) \| `(\w+)` \| (yes|no) \| (yes|no) \| RFC \d+ \|$/gm)];
+  const rows = [...page.matchAll(/^\| 0x([0-9a-f]{4}) \| `(\w+)` \| (yes|no) \| (yes|no) \| (RFC \d+) \|$/gm)];
   t.strictSame(
-    rows.map(([, id, name, on, secret]) => [Number.parseInt(id!, 16), name, on, secret]),
+    rows.map(([, id, name, on, secret, document]) => [Number.parseInt(id!, 16), name, on, secret, document]),
     allCipherSuites.map(suite => [
       suite.id,
       suite.name,
       cipherSuites.includes(suite) ? 'yes' : 'no',
       suite.keyExchange === 'ecdhe-psk' ? 'yes' : 'no',
+      suite.document,
     ]),
   );
 });
