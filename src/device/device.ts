@@ -12,7 +12,7 @@ import type { Exchange, RequestDraft, RequestFault, RequestHandle } from '../coa
 import type { CoapOut } from '../coap/out.ts';
 import type { TransmissionParameters } from '../coap/transmission.ts';
 import { type ClientOptions, type ClientOut, DtlsClient } from '../dtls/client.ts';
-import type { ClientSession } from '../dtls/clientHandshake.ts';
+import type { ClientSession } from '../dtls/clientStep.ts';
 import { writeObjectLinks } from '../lwm2m/objectLinks.ts';
 import type { Path, ValuePath } from '../lwm2m/path.ts';
 import { emptyDescription } from '../lwm2m/registrationRequest.ts';

@@ -2,7 +2,8 @@ import { type Bytes, concatBytes, noBytes, sameBytes } from '../base/bytes.ts';
 import type { RandomSource } from '../base/random.ts';
 import { after, type Instant, type Milliseconds, type Now, seconds } from '../base/time.ts';
 import { assertNever } from '../base/unreachable.ts';
-import { type ClientFault, ClientHandshake, type ClientSession, type ClientStep } from './clientHandshake.ts';
+import { ClientHandshake } from './clientHandshake.ts';
+import type { ClientFault, ClientSession, ClientStep } from './clientStep.ts';
 import { AlertDescription, alertName, decodeAlert, encodeAlert } from './codec/alert.ts';
 import { type CipherSuite, pskSuites } from './codec/cipherSuite.ts';
 import type { MaxFragmentLength } from './codec/extension.ts';
@@ -22,6 +23,7 @@ import {
 import { decodePathMessage, encodePathMessage, PathMessage } from './codec/returnRoutability.ts';
 import type { NegotiatedCids } from './connectionId.ts';
 import type { SessionKeys } from './crypto/keySchedule.ts';
+import { maxRepeated } from './handshakeRecords.ts';
 import { openRecord, sealRecord } from './protection.ts';
 import { isNew, mark, newReplayWindow, type ReplayWindow } from './replayWindow.ts';
 
@@ -131,7 +133,7 @@ export class DtlsClient {
         mark(window, step.readSequence);
         this.#end();
         const { suite, keys, cids, writeSequence, plainSequence, lastFlight } = step;
-        const established = { suite, keys, cids, writeSequence, plainSequence, lastFlight, window };
+        const established = { suite, keys, cids, writeSequence, plainSequence, lastFlight, window, repeated: 0 };
         this.#established = established;
         this.#session = step.session;
         this.#sendLastFlight(established, out);
@@ -152,7 +154,8 @@ export class DtlsClient {
     if (type === ContentType.returnRoutabilityCheck) return this.#answerChallenge(session, plaintext, out);
     // The server sends its Finished again: ours was lost (RFC 6347 §4.2.4).
     if (type === ContentType.handshake && plaintext[0] === HandshakeType.finished) {
-      return this.#sendLastFlight(session, out);
+      if (session.repeated++ < maxRepeated) this.#sendLastFlight(session, out);
+      return;
     }
     if (type !== ContentType.alert) return;
     const alert = decodeAlert(plaintext);
@@ -250,6 +253,8 @@ interface EstablishedClient {
   writeSequence: number;
   plainSequence: number;
   readonly lastFlight: Bytes | undefined;
+  /** How often the server asked for it again. */
+  repeated: number;
   readonly window: ReplayWindow;
 }
 

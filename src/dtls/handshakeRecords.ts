@@ -29,8 +29,8 @@ export class HandshakeRecords {
   }
 
   /** Each message in a record of its own. */
-  messages(messages: readonly Bytes[]): Bytes {
-    return concatBytes(...messages.map(message => this.#plain(ContentType.handshake, message)));
+  messages(messages: readonly Bytes[], version: number = dtls12): Bytes {
+    return concatBytes(...messages.map(message => this.#plain(ContentType.handshake, message, version)));
   }
 
   /** A fatal one. */
@@ -47,7 +47,10 @@ export class HandshakeRecords {
     return sealRecord(suite, keys, ContentType.handshake, 1, this.#sealedSequence++, message, cid);
   }
 
-  #plain(type: number, fragment: Bytes): Bytes {
-    return encodePlainRecord(type, dtls12, this.#plainSequence++, fragment);
+  #plain(type: number, fragment: Bytes, version: number = dtls12): Bytes {
+    return encodePlainRecord(type, version, this.#plainSequence++, fragment);
   }
 }
+
+/** How often a flight is sent again because its peer asks for it: more than any peer's timers do until it gives up. */
+export const maxRepeated = 16;

@@ -11,7 +11,7 @@ import { ContentType, type DtlsRecord } from './codec/record.ts';
 import { KeySchedule, premasterSecret, verifyDataLength } from './crypto/keySchedule.ts';
 import type { Established } from './established.ts';
 import type { HandshakeFault } from './fault.ts';
-import { HandshakeRecords } from './handshakeRecords.ts';
+import { HandshakeRecords, maxRepeated } from './handshakeRecords.ts';
 import type { FirstHello, HandshakePolicy, HandshakeStep } from './handshakeStep.ts';
 import { negotiate } from './negotiation.ts';
 import { type CookieVerified, FinishedVerified } from './proof.ts';
@@ -337,8 +337,6 @@ const nothing: HandshakeStep = { kind: 'nothing' };
 const notAuthentic = { kind: 'not-authentic' } as const;
 /** A ClientHello with every suite and extension there is stays below this. */
 const maxMessageLength = 2048;
-/** More than any client's timers send its hello again until it gives up. */
-export const maxRepeated = 16;
 /** RFC 4279 §5.3 */
 const maxIdentityLength = 128;
 const fakeKeyLength = 16;

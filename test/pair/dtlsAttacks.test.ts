@@ -12,8 +12,8 @@ import { decodeRecord, encodePlainRecord } from '../../src/dtls/codec/record.ts'
 import { decodeServerHello } from '../../src/dtls/codec/serverHello.ts';
 import { Cookies } from '../../src/dtls/cookie.ts';
 import { KeySchedule, premasterSecret } from '../../src/dtls/crypto/keySchedule.ts';
+import { maxRepeated } from '../../src/dtls/handshakeRecords.ts';
 import { sealRecord } from '../../src/dtls/protection.ts';
-import { maxRepeated } from '../../src/dtls/serverHandshake.ts';
 import { answersTo, begin, cookieFrom, hello, rawSession } from '../support/dtlsRaw.ts';
 import { defaultKey, describe, type HandshakePair, handshakePair, recordsOf, split } from '../support/handshakePair.ts';
 
@@ -114,6 +114,39 @@ t.test('the end of a hello, sent again and again, would have the server send its
     answers += answersTo(pair, encodePlainRecord(22, 0xfefd, n + 10, fragment), remote).length;
   t.ok(answers > 0, 'a flight that was lost is sent again');
   t.ok(answers <= maxRepeated, `${answers} times`);
+});
+
+t.test('somebody who repeats the flight of a server would have the device send its own without end', async t => {
+  const pair = handshakePair({ giveUpAfter: 30_000 });
+  pair.intercept = (from, datagram) => (from === 'client' && describe(datagram).includes('{') ? [] : [datagram]);
+  pair.client.connect();
+  pair.pass(50);
+  const flight = pair.datagramsFrom('server').at(-1)!;
+  t.equal(describe(flight), 'serverHello(1) serverHelloDone(2)');
+  const before = pair.datagramsFrom('client').length;
+  for (let n = 0; n < 200; n++) pair.client.dtls.receive(pair.now, flight, pair.client.out);
+  const answers = pair.datagramsFrom('client').length - before;
+  t.ok(answers > 0, 'a flight that was lost is sent again');
+  t.ok(answers <= maxRepeated, `${answers} times`);
+  const timed = pair.datagramsFrom('client').length;
+  pair.pass(10_000);
+  t.ok(pair.datagramsFrom('client').length > timed, 'its own timer goes on');
+});
+
+t.test('a server that repeats its Finished would have a device that resumed send its own without end', async t => {
+  const pair = handshakePair({ resumption: true, limits: { giveUpAfter: 300_000 } }).connect();
+  const before = pair.ladder.length;
+  pair.intercept = (from, datagram) =>
+    from === 'client' && describe(datagram).startsWith('[changeCipherSpec]') ? [] : [datagram];
+  pair.connect();
+  const last = pair.datagramsFrom('client').findLast(sent => describe(sent).startsWith('clientHello(1)'))!;
+  for (let n = 0; n < 50; n++) pair.toServer(last);
+  pair.pass(280_000);
+  const lines = pair.ladder.slice(before).join('\n');
+  const asked = lines.match(/← serverHello\(1\) \[changeCipherSpec\]/g)!.length;
+  const answered = lines.match(/→ \[changeCipherSpec\]/g)!.length;
+  t.ok(asked > maxRepeated + 1, `${asked} times it was asked`);
+  t.equal(answered, maxRepeated + 1, 'the first time, and so often again');
 });
 
 t.test('an endless hello is refused', async t => {

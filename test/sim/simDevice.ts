@@ -3,7 +3,7 @@ import type { RandomSource, SeededRandom } from '../../src/base/random.ts';
 import { type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../../src/base/time.ts';
 import { codeText, ResponseCode } from '../../src/coap/codec/code.ts';
 import { type Asked, Device, type DeviceOut } from '../../src/device/device.ts';
-import type { ClientSession } from '../../src/dtls/clientHandshake.ts';
+import type { ClientSession } from '../../src/dtls/clientStep.ts';
 import { emptyDescription } from '../../src/lwm2m/registrationRequest.ts';
 import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
 import { type Clock, Timer } from './clock.ts';

@@ -1,7 +1,8 @@
 import { type Bytes, noBytes, utf8 } from '../../src/base/bytes.ts';
 import type { Remote } from '../../src/base/peer.ts';
 import { SeededRandom } from '../../src/base/random.ts';
-import { ClientHandshake, type ClientStep } from '../../src/dtls/clientHandshake.ts';
+import { ClientHandshake } from '../../src/dtls/clientHandshake.ts';
+import type { ClientStep } from '../../src/dtls/clientStep.ts';
 import { type CipherSuite, pskSuites } from '../../src/dtls/codec/cipherSuite.ts';
 import { encodeClientHello } from '../../src/dtls/codec/clientHello.ts';
 import { decodeFragments, encodeHandshake } from '../../src/dtls/codec/handshake.ts';

@@ -4,7 +4,7 @@ import type { Peer, Remote } from '../../src/base/peer.ts';
 import { SeededRandom } from '../../src/base/random.ts';
 import type { Instant, Now, WallTime } from '../../src/base/time.ts';
 import { DtlsClient } from '../../src/dtls/client.ts';
-import type { ClientSession } from '../../src/dtls/clientHandshake.ts';
+import type { ClientSession } from '../../src/dtls/clientStep.ts';
 import { alertName, decodeAlert } from '../../src/dtls/codec/alert.ts';
 import type { CipherSuite } from '../../src/dtls/codec/cipherSuite.ts';
 import { decodeFragments, HandshakeType, handshakeHeaderLength } from '../../src/dtls/codec/handshake.ts';
