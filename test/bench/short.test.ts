@@ -4,10 +4,11 @@ import { promisify } from 'node:util';
 import t from 'tap';
 
 /**
- * The whole road over sockets against node-coap's handler, which parses nothing and stores nothing, in the same run: twice
- * and more of what was measured on a quiet machine. Rates and times depend on the machine, and decide nothing here.
+ * The whole road over sockets against node-coap's handler, which parses nothing and stores nothing, in turns with it. The
+ * median of the ratios was between 1.5 and 1.9 on a machine that did much else meanwhile. Rates and times depend on the
+ * machine, and decide nothing here.
  */
-const atMost = 6;
+const atMost = 3;
 
 t.test('a durable registration costs no more than a few times what a handler costs that does nothing', async t => {
   const bench = fileURLToPath(new URL('../../tools/bench/main.js', import.meta.url));
