@@ -36,17 +36,21 @@ const storm = (arrivedPerSecond: number, servedPerSecond: number) => ({
 });
 
 t.test('a herd under which goodput collapses would pass', async t => {
-  t.match(herdVerdict({ before: 1000, after: 1000 }, storm(4000, 790)).fault, /79 %.*less than 80 %/);
-  const { fault, figures } = herdVerdict({ before: 1000, after: 1100 }, storm(4000, 900));
+  t.match(herdVerdict({ before: 1000, after: 1000 }, storm(4000, 790), 1).fault, /79 %.*less than 80 %/);
+  const { fault, figures } = herdVerdict({ before: 1000, after: 1100 }, storm(4000, 900), 1);
   t.equal(fault, undefined);
   t.match(figures.verdict, /86 %.*3.81 times/);
 });
 
 t.test('a herd that is no larger than what can be served would pass', async t => {
-  t.match(herdVerdict({ before: 1000, after: 1000 }, storm(4000, 3000)).fault, /no verdict: only 1.33 times/);
-  t.match(herdVerdict({ before: 1000, after: 1000 }, storm(2000, 900)).fault, /no verdict: only 2 times/);
+  t.match(herdVerdict({ before: 1000, after: 1000 }, storm(4000, 3000), 1).fault, /no verdict: only 1.33 times/);
+  t.match(herdVerdict({ before: 1000, after: 1000 }, storm(2000, 900), 1).fault, /no verdict: only 2 times/);
+});
+
+t.test('a load that is itself too slow would decide about a herd', async t => {
+  t.match(herdVerdict({ before: 1000, after: 1000 }, storm(4000, 700), 0.5).fault, /no verdict.*0.5 of a core/);
 });
 
 t.test('a machine that became slower meanwhile would decide about a herd', async t => {
-  t.match(herdVerdict({ before: 1000, after: 600 }, storm(4000, 700)).fault, /no verdict.*1000.*600/);
+  t.match(herdVerdict({ before: 1000, after: 600 }, storm(4000, 700), 1).fault, /no verdict.*1000.*600/);
 });

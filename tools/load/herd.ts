@@ -8,6 +8,8 @@ import type { HerdOrder, HerdPart } from './herdProcess.ts';
 export class Herd {
   readonly #server: Target;
   readonly #children: readonly ChildProcess[];
+  /** How many devices each of them has gathered. */
+  #each = 0;
 
   private constructor(server: Target, children: readonly ChildProcess[]) {
     this.#server = server;
@@ -22,25 +24,29 @@ export class Herd {
     return new Herd(server, children);
   }
 
-  /** `count` devices, `width` of them at a time. */
-  calm(prefix: string, count: number, width: number): Promise<HerdResult> {
-    return this.#all(prefix, count, share => ({ kind: 'calm', width: Math.ceil(width * share) }));
+  /** At least `count` devices are there, each with its socket, and nobody has said anything yet. */
+  async gather(prefix: string, count: number): Promise<void> {
+    this.#each = Math.ceil(count / this.#children.length);
+    const order = { kind: 'gather', server: this.#server, prefix, count: this.#each } as const;
+    await this.#ask(i => ({ ...order, first: i * this.#each }));
   }
 
-  /** `count` devices, of which `perSecond` arrive each second, whether anybody is served or not. */
-  storm(prefix: string, count: number, perSecond: number): Promise<HerdResult> {
-    return this.#all(prefix, count, share => ({ kind: 'storm', perSecond: perSecond * share }));
+  /** Whoever was gathered comes, `width` at a time, and is gone afterwards. */
+  calm(width: number): Promise<HerdResult> {
+    return this.#come({ kind: 'calm', width: Math.ceil(width / this.#children.length) });
+  }
+
+  /** Whoever was gathered comes, so many each second, whether anybody is served or not, and is gone afterwards. */
+  storm(perSecond: number): Promise<HerdResult> {
+    return this.#come({ kind: 'storm', perSecond: perSecond / this.#children.length });
   }
 
   close(): void {
     for (const child of this.#children) child.kill('SIGKILL');
   }
 
-  async #all(prefix: string, count: number, kind: (share: number) => HerdOrder): Promise<HerdResult> {
-    const each = Math.ceil(count / this.#children.length);
-    const server = this.#server;
-    await this.#ask(i => ({ kind: 'gather', server, prefix, first: i * each, count: each }));
-    const parts = (await this.#ask(() => kind(1 / this.#children.length))) as HerdPart[];
+  async #come(order: HerdOrder): Promise<HerdResult> {
+    const parts = (await this.#ask(() => order)) as HerdPart[];
     const sum = (of: (part: HerdPart) => number) => parts.reduce((total, part) => total + of(part), 0);
     const longest = (of: (part: HerdPart) => number) => Math.max(...parts.map(of));
     const arrivalSeconds = longest(part => part.arrivalSeconds);
@@ -48,7 +54,7 @@ export class Herd {
     return {
       latencies: parts.flatMap(({ latencies }) => latencies).sort((a, b) => a - b),
       failed: sum(({ failed }) => failed),
-      arrivedPerSecond: (each * parts.length) / arrivalSeconds,
+      arrivedPerSecond: (this.#each * parts.length) / arrivalSeconds,
       servedPerSecond: sum(({ meanwhile }) => meanwhile) / arrivalSeconds,
       lastSeconds,
       loadCpuShare: sum(({ cpuMicros }) => cpuMicros) / 1e6 / lastSeconds,
