@@ -18,6 +18,7 @@ import type { EventType, FleetEvent } from '../fleet/event.ts';
 import type { Row } from '../fleet/names.ts';
 import { maxObservations, type Observation, type Wish, wanted } from '../fleet/observation.ts';
 import type { Commit } from '../fleet/store.ts';
+import { firstVersion } from '../fleet/version.ts';
 import type { ValuePath } from '../lwm2m/path.ts';
 import { type Entry, isBytes } from '../lwm2m/value.ts';
 import { type Environment, lastSequence, transact } from './lmdbEnvironment.ts';
@@ -92,7 +93,7 @@ export async function wishObservation(
       throw new OperatorError(`${record.name} has ${maxObservations} observations already`);
     }
     const id = before?.id ?? (present.at(-1)?.id ?? 0) + 1;
-    const observation = wanted(wish, id, (before?.version ?? 0) + 1, wall);
+    const observation = wanted(wish, id, before === undefined ? firstVersion(wall) : before.version + 1, wall);
     return { result: observation, commit: observationCommit(record, wall, before, observation, 'wanted') };
   });
   return wished!;
@@ -136,7 +137,12 @@ export async function setDesired(
       }
       return desire(path, value, present.get(path), wall);
     });
-    const desired = result.map(one => ({ row, path: one.path, expected: one.version - 1, desired: one }));
+    const desired = result.map(one => ({
+      row,
+      path: one.path,
+      expected: present.get(one.path)?.version ?? 0,
+      desired: one,
+    }));
     const events = result.map(({ path }) => eventOf('desired', wall, record, { path, state: 'set' }));
     return { result, commit: { devices: [], desired, events } };
   });

@@ -101,12 +101,16 @@ export function decodeValue(path: ValuePath, bytes: Bytes): LastValue {
   };
 }
 
-export function encodeDesired({ version, value, setAt, state, since, reason, tries, again }: Desired): Bytes {
-  return encoder.encode([version, value, setAt, desiredStates.indexOf(state), since, reason ?? null, tries, again]);
+export function encodeDesired({ version, value, setAt, state, since, during, reason, tries, again }: Desired): Bytes {
+  const registration = during === undefined ? null : [during.registeredAt, during.lastContact];
+  const stateIndex = desiredStates.indexOf(state);
+  return encoder.encode([version, value, setAt, stateIndex, since, reason ?? null, tries, again, registration]);
 }
 
 export function decodeDesired(path: ValuePath, bytes: Bytes): Desired {
-  const [version, value, setAt, state, since, reason, tries, again] = decoder.decode(bytes) as StoredDesired;
+  const [version, value, setAt, state, since, reason, tries, again, registration] = decoder.decode(
+    bytes,
+  ) as StoredDesired;
   return {
     path,
     version,
@@ -114,6 +118,7 @@ export function decodeDesired(path: ValuePath, bytes: Bytes): Desired {
     setAt,
     state: desiredStates[state]!,
     since,
+    during: registration ? { registeredAt: registration[0], lastContact: registration[1] } : undefined,
     reason: reason ?? undefined,
     tries,
     again,
@@ -185,6 +190,8 @@ type StoredDesired = [
   reason: string | null,
   tries: number,
   again: number,
+  /** Stores of before do not have it. */
+  registration?: [registeredAt: Desired['setAt'], lastContact: Desired['setAt']] | null,
 ];
 
 // Stored by position: append, never reorder.

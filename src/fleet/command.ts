@@ -106,8 +106,8 @@ export function unanswered(command: Command, fault: string, wall: WallTime): Com
 }
 
 /** It could not be sent after all: nothing has left. */
-export function unsent(command: Command, wall: WallTime): Command {
-  return { ...to(command, 'queued', wall, 'busy'), attempts: command.attempts + 1 };
+export function unsent(command: Command, why: 'busy' | 'disk', wall: WallTime): Command {
+  return { ...to(command, 'queued', wall, why), attempts: command.attempts + 1 };
 }
 
 export function expired(command: Command, wall: WallTime): Command {

@@ -5,6 +5,7 @@ import { type ResourceValue, sameValue } from '../lwm2m/value.ts';
 import type { Registration } from './device.ts';
 import type { Row } from './names.ts';
 import type { LastValue } from './value.ts';
+import { firstVersion } from './version.ts';
 
 /**
  * The value that a resource is to have: set once, written whenever the device listens and has another one. It belongs to
@@ -12,13 +13,15 @@ import type { LastValue } from './value.ts';
  */
 export interface Desired {
   readonly path: ValuePath;
-  /** Raised by one with every write. */
+  /** Raised by one with every write; see `firstVersion`. */
   readonly version: number;
   readonly value: ResourceValue;
   readonly setAt: WallTime;
   readonly state: DesiredState;
   /** When it came to this state, or was tried last. */
   readonly since: WallTime;
+  /** What the registration was then: told by this whether it is another one now, since a clock may be set back. */
+  readonly during: Pick<Registration, 'registeredAt' | 'lastContact'> | undefined;
   /** Why, e.g. `4.05`, `timeout` or `not-kept`. */
   readonly reason: string | undefined;
   /** While it is pending: how often nothing came back. */
@@ -44,17 +47,26 @@ export interface DesiredChange {
  *
  * - pending, unless nothing came back three times since the device last registered, updated or sent;
  * - delivered before this registration, unless the device itself has reported the value;
- * - delivered, and the device has reported another value since;
+ * - delivered, and the device has reported another value since: our own Write made its value the last one;
  * - refused before this registration.
  */
 export function isDue(desired: Desired, last: LastValue | undefined, registration: Registration): boolean {
-  const { state, since, tries } = desired;
-  const isOfEarlier = since < registration.registeredAt;
-  const reported = last === undefined || last.source === 'write' ? undefined : last;
-  if (state === 'pending') return tries < maxTries || since < registration.lastContact;
-  if (state === 'refused') return isOfEarlier;
-  if (reported === undefined) return isOfEarlier;
-  return (isOfEarlier || reported.received > since) && !holds(desired, reported);
+  const { state, tries } = desired;
+  if (state === 'pending') return tries < maxTries || !isSinceContact(desired, registration);
+  if (state === 'refused' || last === undefined || last.source === 'write') return !isOfNow(desired, registration);
+  return !holds(desired, last);
+}
+
+/** Whether it came to its state in this registration. */
+function isOfNow({ during, since }: Desired, { registeredAt }: Registration): boolean {
+  return during === undefined ? since >= registeredAt : during.registeredAt === registeredAt;
+}
+
+/** Whether the device has not registered, updated or sent since. */
+function isSinceContact(desired: Desired, registration: Registration): boolean {
+  const { during, since } = desired;
+  if (during === undefined) return since >= registration.lastContact;
+  return isOfNow(desired, registration) && during.lastContact === registration.lastContact;
 }
 
 /** Numbers are the same if a device with single precision cannot tell them apart. */
@@ -66,19 +78,19 @@ function holds({ value }: Desired, reported: LastValue): boolean {
 }
 
 export function desire(path: ValuePath, value: ResourceValue, before: Desired | undefined, wall: WallTime): Desired {
-  const version = (before?.version ?? 0) + 1;
-  return { path, version, value, setAt: wall, state: 'pending', since: wall, reason: undefined, tries: 0, again: 0 };
+  const version = before === undefined ? firstVersion(wall) : before.version + 1;
+  const fresh = { state: 'pending', since: wall, during: undefined, reason: undefined, tries: 0, again: 0 } as const;
+  return { path, version, value, setAt: wall, ...fresh };
 }
 
 /** Whether a device that answered the Write before is not to be asked again: it takes the value, and does not keep it. */
-export function isNotKept({ state, since, again }: Desired, registration: Registration, wall: WallTime): boolean {
-  return state === 'delivered' && since >= registration.registeredAt && again >= maxAgain && isRecent(since, wall);
+export function isNotKept(desired: Desired, registration: Registration, wall: WallTime): boolean {
+  return desired.again >= maxAgain && isQuarrel(desired, registration, wall);
 }
 
 export function delivered(desired: Desired, registration: Registration, wall: WallTime): Desired {
-  const { state, since, again } = desired;
-  const wasUndone = state === 'delivered' && since >= registration.registeredAt && isRecent(since, wall);
-  return { ...to(desired, 'delivered', wall, registration, undefined), tries: 0, again: wasUndone ? again + 1 : 0 };
+  const again = isQuarrel(desired, registration, wall) ? desired.again + 1 : 0;
+  return { ...to(desired, 'delivered', wall, registration, undefined), tries: 0, again };
 }
 
 export function refusedWith(desired: Desired, reason: string, registration: Registration, wall: WallTime): Desired {
@@ -91,7 +103,6 @@ export function tried(desired: Desired, reason: string, registration: Registrati
   return { ...to(desired, 'pending', wall, registration, reason), tries: before + 1 };
 }
 
-/** Never of before this registration: a clock that was set back would have the value written again without end. */
 function to(
   desired: Desired,
   state: DesiredState,
@@ -99,12 +110,19 @@ function to(
   { registeredAt, lastContact }: Registration,
   reason: string | undefined,
 ): Desired {
-  const since = Math.max(wall, registeredAt, lastContact) as WallTime;
-  return { ...desired, version: desired.version + 1, state, since, reason };
+  return {
+    ...desired,
+    version: desired.version + 1,
+    state,
+    since: wall,
+    during: { registeredAt, lastContact },
+    reason,
+  };
 }
 
-function isRecent(since: WallTime, wall: WallTime): boolean {
-  return wall - since < seconds(3600);
+/** Whether the device took the value a short while ago, and has another one already. */
+function isQuarrel(desired: Desired, registration: Registration, wall: WallTime): boolean {
+  return desired.state === 'delivered' && isOfNow(desired, registration) && wall - desired.since < seconds(3600);
 }
 
 /** For each device. */

@@ -2,6 +2,7 @@ import type { Bytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { WallTime } from '../base/time.ts';
 import type { Row } from './names.ts';
+import { firstVersion } from './version.ts';
 
 /**
  * An observation of ours on a device (RFC 7641; LwM2M Core 1.2 §6.4), as the registry keeps it: what it is on, who
@@ -10,7 +11,7 @@ import type { Row } from './names.ts';
 export interface Observation {
   /** Numbers the observations of a device, from 1 on. */
   readonly id: number;
-  /** Raised by one with every write. */
+  /** Raised by one with every write; see `firstVersion`. */
   readonly version: number;
   /** One path; or several, which is an Observe-Composite (LwM2M 1.2). */
   readonly paths: readonly string[];
@@ -93,7 +94,7 @@ export function replaceObservations(
     change(observation.id, observation.version, wish && wanted(wish, observation.id, observation.version + 1, wall));
   }
   let id = before.at(-1)?.id ?? 0;
-  for (const wish of wished.values()) change(++id, 0, wanted(wish, id, 1, wall));
+  for (const wish of wished.values()) change(++id, 0, wanted(wish, id, firstVersion(wall), wall));
   return changes;
 }
 
@@ -128,7 +129,7 @@ export function splitObservation(
       generation,
       id: ++id,
       expected: 0,
-      observation: wanted({ ...composite, paths: [path] }, id, 1, wall),
+      observation: wanted({ ...composite, paths: [path] }, id, firstVersion(wall), wall),
     }));
   return [{ row, generation, id: composite.id, expected: composite.version, observation: split }, ...parts];
 }

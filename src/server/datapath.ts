@@ -221,6 +221,11 @@ export class Datapath implements Road {
     this.#sessions.end(credential as CredentialId, peer, !mayResumeAfter(reason));
   }
 
+  /** A session of an earlier process is over, of which this one has not heard: what waited for its device goes. */
+  overslept(peer: Peer): void {
+    this.#forget(peer);
+  }
+
   /** Of both machines: a handshake that failed, or a request of ours. */
   failed(report: HandshakeReport): void;
   failed(handle: RequestHandle, fault: RequestFault): void;

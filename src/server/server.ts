@@ -109,8 +109,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const seed = () => Math.floor(random.fraction() * 2 ** 32);
   const handshakes = new HandshakeLog(environment, error => report.broken('store', error));
   const idleAt = (now.instant + (options.limits.idleTimeout ?? defaultLimits.idleTimeout)) as Instant;
-  const stored = new StoredSessions(store, seed(), idleAt, ended =>
-    store.commit({ ...emptyCommit, sessions: [{ kind: 'ended', forget: false, ...ended }] }, () => undefined),
+  const stored = new StoredSessions(
+    store,
+    seed(),
+    idleAt,
+    ended => store.commit({ ...emptyCommit, sessions: [{ kind: 'ended', forget: false, ...ended }] }, () => undefined),
+    peer => datapath.overslept(peer),
   );
   const sessions = stored.size;
   const keyLog = options.keyLog === undefined ? undefined : openKeyLog(options.keyLog, log, report);

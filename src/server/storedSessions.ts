@@ -18,6 +18,7 @@ import { readSession, readState } from './sessionForm.ts';
 export class StoredSessions implements Sleepers {
   readonly #store: SessionStore;
   readonly #ended: (head: EndedSession) => void;
+  readonly #overslept: (peer: Peer) => void;
   readonly #addresses: AddressTable;
   readonly #byPeer: RowIndex;
   readonly #peers: Float64Array;
@@ -29,11 +30,21 @@ export class StoredSessions implements Sleepers {
   #highestPeer = 0;
   #nextIdle = 0;
 
-  /** `ended` hears of sessions that are over, which are to be removed from the store. */
-  constructor(store: SessionStore, seed: number, idleAt: Instant, ended: (head: EndedSession) => void) {
+  /**
+   * `ended` hears of sessions that are over, which are to be removed from the store; `overslept`, not before the
+   * constructor has returned, of each that nobody will hear of any more, whatever else is kept for its peer.
+   */
+  constructor(
+    store: SessionStore,
+    seed: number,
+    idleAt: Instant,
+    ended: (head: EndedSession) => void,
+    overslept: (peer: Peer) => void,
+  ) {
     const capacity = store.sessionCount();
     this.#store = store;
     this.#ended = ended;
+    this.#overslept = overslept;
     this.#idleAt = idleAt;
     this.#addresses = new AddressTable(capacity, seed);
     this.#peers = new Float64Array(capacity);
@@ -75,6 +86,7 @@ export class StoredSessions implements Sleepers {
       if (peer === 0) continue;
       this.#ended({ peer, credential: this.#credentials[this.#nextIdle] as CredentialId });
       this.#forget(this.#nextIdle);
+      this.#overslept(peer);
       ended++;
     }
   }
@@ -113,9 +125,9 @@ export class StoredSessions implements Sleepers {
     const credential = this.#credentials[slot] as CredentialId;
     this.#forget(slot);
     const row = this.#store.session(credential);
-    if (row?.peer !== peer) return undefined;
-    const state = readSession(row);
-    if (state === undefined) this.#ended({ peer, credential });
+    const state = row?.peer === peer ? readSession(row) : undefined;
+    if (row?.peer === peer && state === undefined) this.#ended({ peer, credential });
+    if (state === undefined) this.#overslept(peer);
     return state && { ...state, readMark: Math.max(state.readMark, this.#lastChange(state)) };
   }
 

@@ -1,3 +1,4 @@
+import { type Bytes, sameBytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import { after, type Instant, type Milliseconds, type Now } from '../base/time.ts';
 import { codeText } from '../coap/codec/code.ts';
@@ -169,7 +170,7 @@ export class Downlink {
     line.busy = true;
     out.commit(this.#commands.changed(record, [command]), result => {
       line.busy = false;
-      if (result === 'failed') return this.#lines.putOff(line, diskDelay, out);
+      if (result === 'failed') return this.#takeBack(line, record, command, out);
       if (result === 'conflict') return this.#look(line.row, out);
       const { root } = this.#dossiers.of(record);
       line.busy = true;
@@ -179,11 +180,26 @@ export class Downlink {
       });
       if (handle === undefined) {
         this.#lines.crowded(line, out);
-        return this.#write(line, record, [unsent(command, out.now.wall)], out);
+        return this.#write(line, record, [unsent(command, 'busy', out.now.wall)], out);
       }
       line.asked = { handle, command, record };
       this.#lines.arm(line, out);
     });
+  }
+
+  /** The disk refused, before it wrote that the command was sent or after: then nobody would ever send it. */
+  #takeBack(line: Line, record: Registered, command: Command, out: DownlinkOut): void {
+    line.busy = true;
+    line.again = () => {
+      line.busy = false;
+      const isWritten = out
+        .view()
+        .commands(line.row)
+        .some(({ id, version }) => id === command.id && version === command.version);
+      if (isWritten) this.#write(line, record, [unsent(command, 'disk', out.now.wall)], out);
+      else this.#look(line.row, out);
+    };
+    this.#lines.putOff(line, diskDelay, out);
   }
 
   #answered(line: Line, record: Registered, command: Command, response: Response, out: DownlinkOut): void {
@@ -237,8 +253,9 @@ export class Downlink {
       this.#lines.awake(line, out);
       out.commit(outcome.commit, result => {
         line.busy = false;
-        if (outcome.active && result !== 'durable') out.forgetStanding(peer, outcome.token);
-        else if (outcome.active) {
+        const isMade = outcome.active && (result === 'durable' || isActive(line.row, observation, outcome.token, out));
+        if (outcome.active && !isMade) out.forgetStanding(peer, outcome.token);
+        else if (isMade) {
           this.#observedOn.set(line.row, peer);
           this.#watch(line.row, observation, out);
         }
@@ -259,6 +276,9 @@ export class Downlink {
         line.again = () => this.#write(line, record, commands, out, told);
         return this.#lines.putOff(line, diskDelay, out);
       }
+      // Of what is on its way nobody else writes what became of it.
+      const left = result === 'conflict' ? stillSent(line.row, commands, out) : [];
+      if (left.length > 0) return this.#write(line, record, left, out, told);
       this.#look(line.row, out);
     });
   }
@@ -289,6 +309,22 @@ export class Downlink {
 }
 
 type Watch = (row: Row, observation: Observation, out: DownlinkOut) => void;
+
+function stillSent(row: Row, commands: readonly Command[], out: DownlinkOut): Command[] {
+  const sentVersions = new Map(
+    out
+      .view()
+      .commands(row)
+      .flatMap(({ id, state, version }) => (state === 'sent' ? [[id, version] as const] : [])),
+  );
+  return commands.filter(({ id, version }) => sentVersions.get(id) === version - 1);
+}
+
+/** Whether the store says that it was made, though the disk refused to make that durable. */
+function isActive(row: Row, { id }: Observation, token: Bytes, out: DownlinkOut): boolean {
+  const stored = out.view().observation(row, id);
+  return stored?.state === 'active' && stored.token !== undefined && sameBytes(stored.token, token);
+}
 
 function toBeMade({ state, peer }: Observation, current: Peer | undefined): boolean {
   return state === 'wanted' || state === 'ending' || (state === 'active' && current !== undefined && peer !== current);

@@ -55,7 +55,8 @@ export class Notifications {
 
   /** An observation was made, or goes on after a restart: from now on its silence counts. */
   watch(row: Row, { id, attributes: { pmax } }: Observation, { now }: DownlinkOut): void {
-    if (pmax === undefined || pmax === 0) return;
+    // Its silence may have counted before, with other attributes.
+    if (pmax === undefined || pmax === 0) return this.#silences.clear(observationIdOf(row, id));
     this.#silences.set(observationIdOf(row, id), (now.instant + seconds(2 * pmax) + patience) as Instant);
   }
 
@@ -64,13 +65,17 @@ export class Notifications {
     const { instant, wall } = out.now;
     for (let due = this.#silences.takeDue(instant); due !== undefined; due = this.#silences.takeDue(instant)) {
       const found = this.#find(due, out);
-      if (found === undefined || found.observation.state !== 'active') continue;
+      if (found === undefined) continue;
       const { record, observation } = found;
+      const { pmax } = observation.attributes;
+      // The disk refused to say that it is wanted again, and may have written it.
+      if (observation.state === 'wanted') look(record.row);
+      if (observation.state !== 'active' || pmax === undefined || pmax === 0) continue;
       if (observation.peer !== undefined && observation.token !== undefined) {
         out.forgetStanding(observation.peer, observation.token);
       }
       const again = wanted(observation, observation.id, observation.version + 1, wall);
-      const since = new Date(wallAfter(wall, -seconds(2 * observation.attributes.pmax!) - patience)).toISOString();
+      const since = new Date(wallAfter(wall, -seconds(2 * pmax) - patience)).toISOString();
       out.commit(this.#changeOf(found, again, { state: 'silent', since }, out), result => {
         if (result === 'durable') look(record.row);
         else this.watch(record.row, observation, out);

@@ -63,14 +63,16 @@ for (const [name, make] of [
       });
       t.equal(await commit(store, change(first, 0)), 'durable');
       const again = desire(path, 25, first, wall);
-      t.equal(await commit(store, change(again, 1)), 'durable');
+      t.equal(await commit(store, change(again, first.version)), 'durable');
       const answer = delivered(first, recordOf(row, 1).registration!, wall);
-      t.equal(await commit(store, change(answer, 1)), 'conflict', 'the answer to the Write of 20');
+      t.equal(await commit(store, change(answer, first.version)), 'conflict', 'the answer to the Write of 20');
       t.strictSame(store.view().desired(row), [again]);
+      const taken = delivered(again, recordOf(row, 1).registration!, wall);
+      t.equal(await commit(store, change(taken, again.version)), 'durable');
       t.ok([...store.rowsWithWork()].includes(row), 'found at the start');
       const reopened = await subject.reopen();
-      t.strictSame(reopened.view().desired(row), [again]);
-      t.equal(await commit(reopened, change(undefined, 2)), 'durable');
+      t.strictSame(reopened.view().desired(row), [taken]);
+      t.equal(await commit(reopened, change(undefined, taken.version)), 'durable');
       t.strictSame(reopened.view().desired(row), []);
     },
   );

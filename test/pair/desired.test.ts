@@ -198,3 +198,22 @@ t.test('a long value is written in blocks', async t => {
   t.equal(objects.get(resourcePath(3, 0, 15)), text);
   t.equal(world.values(device)['/3/0/15'], text);
 });
+
+t.test(
+  'what was unset and set again meanwhile would be overwritten by the answer to what was wanted before',
+  async t => {
+    const { world, objects, device } = thermostat();
+    device.connect().register();
+    world.run(1000);
+    world.carries = to => to === 'device';
+    world.desire(device, setPoint, 20);
+    world.run(1000);
+    t.equal(objects.get(at), 20, 'its answer is on its way');
+    world.desire(device, setPoint, undefined);
+    world.desire(device, setPoint, 25);
+    world.carries = () => true;
+    world.run(seconds(10));
+    t.match(world.desired(device, setPoint), { state: 'delivered', value: 25 });
+    t.equal(objects.get(at), 25);
+  },
+);

@@ -142,6 +142,63 @@ t.test('a device that notifies no more is noticed, and observed again when it ca
   t.equal(world.story(device, 'observation').at(-1), 'observation active');
 });
 
+t.test('an observation that has no pmax any more would end the server when the device is silent', async t => {
+  const world = observing();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(2000);
+  world.observe(device, '/3303/0/5700');
+  world.run(seconds(1000));
+  t.strictSame(world.story(device, 'observation').slice(-1), ['observation active']);
+});
+
+t.test('an observation that was cancelled while it was made would take the place of the next one', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(2000);
+  world.carries = to => to === 'device';
+  world.observe(device, '/3303/0/5700');
+  world.run(1000);
+  world.endObservation(device);
+  world.observe(device, '/3/0/0');
+  world.carries = () => true;
+  world.run(seconds(10));
+  t.strictSame(Object.keys(world.values(device)), ['/3/0/0']);
+  device.set('/3/0/0', 'other');
+  world.run(seconds(2));
+  t.strictSame(world.values(device), { '/3/0/0': 'other' });
+});
+
+t.test('an observation that the disk took and refused at once would be one for the server and none', async t => {
+  const world = observing();
+  world.diskFault = 'flush';
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.diskFails = true;
+  world.run(3000);
+  world.diskFails = false;
+  device.set('/3303/0/5700', 25);
+  world.run(seconds(20));
+  t.strictSame(world.values(device), { '/3303/0/5700': 25 });
+  t.equal(device.device.observations, 1, 'its notification was not rejected');
+});
+
+t.test('an observation that is silent while the disk refuses would never be made again', async t => {
+  const world = observing();
+  world.diskFault = 'flush';
+  const objects = thermometer();
+  const device = world.device('node-1', { objects }).connect().register();
+  world.run(2000);
+  world.carries = () => false;
+  world.run(seconds(200));
+  world.diskFails = true;
+  world.run(seconds(30));
+  world.diskFails = false;
+  world.carries = () => true;
+  world.run(seconds(400));
+  device.set('/3303/0/5700', 30);
+  world.run(2000);
+  t.strictSame(world.values(device), { '/3303/0/5700': 30 });
+});
+
 t.test('what a device has not is not observed, and what it refuses is told', async t => {
   const world = new SmallWorld({ profiles: profiles("{path: '/3303/0/5701'}, {path: '/9/0/1'}") });
   const device = world.device('node-1', { objects: thermometer() }).connect().register();
@@ -272,6 +329,34 @@ t.test('an outcome that the disk refused for a while is written when it can be',
   world.run(seconds(10));
   t.match(world.command(device, id), { state: 'succeeded' });
   t.strictSame(device.executed, ['/3/0/4 ']);
+});
+
+t.test('a command of which the disk wrote that it was sent, and refused at once, would never be sent', async t => {
+  const world = new SmallWorld();
+  world.diskFault = 'flush';
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(2000);
+  const id = world.queue(device, reboot);
+  world.diskFails = true;
+  world.run(1000);
+  t.match(world.command(device, id), { state: 'sent' });
+  t.strictSame(device.executed, [], 'it did not leave');
+  world.diskFails = false;
+  world.run(seconds(20));
+  t.match(world.command(device, id), { state: 'succeeded' });
+  t.strictSame(device.executed, ['/3/0/4 ']);
+});
+
+t.test('an outcome that somebody else came before would leave its command on its way for ever', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(2000);
+  const id = world.queue(device, read);
+  let late = 3;
+  world.isTooLate = ({ commands = [] }) => commands.some(({ command }) => command?.state === 'succeeded') && late-- > 0;
+  world.run(seconds(5));
+  t.match(world.command(device, id), { state: 'succeeded' });
+  t.ok(late < 0, 'after three times');
 });
 
 t.test('a deadline that comes while the disk is slow ends when the disk answers', async t => {

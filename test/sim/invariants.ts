@@ -1,6 +1,7 @@
 import { type Bytes, toHex } from '../../src/base/bytes.ts';
 import type { Peer } from '../../src/base/peer.ts';
 import type { Milliseconds } from '../../src/base/time.ts';
+import { noRow } from '../../src/fleet/credential.ts';
 import type { DeviceRecord, LastExchange } from '../../src/fleet/device.ts';
 import type { Row } from '../../src/fleet/names.ts';
 import type { FleetRules } from '../../src/fleet/registration.ts';
@@ -125,7 +126,8 @@ export class Invariants {
       const entry = names.get(nameKey(name, sector));
       if (entry?.row !== row) this.#violated(2, `${name} has row ${entry?.row}, and its record row ${row}`);
     }
-    if (names.size !== devices.size) this.#violated(2, `${names.size} names and ${devices.size} records`);
+    const named = [...names.values()].filter(({ row }) => row !== noRow).length;
+    if (named !== devices.size) this.#violated(2, `${named} names and ${devices.size} records`);
   }
 
   /** 3 and 4, of a change on an association: made by the credential's own session, in an order, once. */
@@ -157,10 +159,11 @@ export class Invariants {
     for (const device of this.#devices) {
       const row = this.#row(device.name);
       if (row === undefined) continue;
-      const { registered, updated, deregistered } = this.#log.effectsOn(row);
-      const { register, update, deregister } = device.asked;
+      const { registered, updated, deregistered, sent } = this.#log.effectsOn(row);
+      const { register, update, deregister, send } = device.asked;
       if (registered > register) this.#violated(4, `${device.name} registered ${registered} times, asked ${register}`);
       if (updated > update) this.#violated(4, `${device.name} updated ${updated} times, asked ${update}`);
+      if (sent > send) this.#violated(4, `${device.name} sent ${sent} times, asked ${send}`);
       if (deregistered > deregister)
         this.#violated(4, `${device.name} left ${deregistered} times, asked ${deregister}`);
     }

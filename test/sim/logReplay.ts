@@ -77,9 +77,10 @@ export class LogReplay {
       });
     }
     if (type === 'deregistered' || type === 'expired' || type === 'forgotten') this.#registered.delete(row);
-    if (type === 'registered' || type === 'updated' || type === 'deregistered') {
+    const effect = type === 'value' && details.send === true ? 'sent' : type;
+    if (effect === 'registered' || effect === 'updated' || effect === 'deregistered' || effect === 'sent') {
       const effects = { ...this.effectsOn(row) };
-      effects[type]++;
+      effects[effect]++;
       this.#effects.set(row, effects);
     }
   }
@@ -95,6 +96,7 @@ interface Effects {
   registered: number;
   updated: number;
   deregistered: number;
+  sent: number;
 }
 
-const noEffects: Effects = { registered: 0, updated: 0, deregistered: 0 };
+const noEffects: Effects = { registered: 0, updated: 0, deregistered: 0, sent: 0 };

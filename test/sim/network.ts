@@ -13,6 +13,8 @@ export class Network {
   faults: NetworkFaults;
   /** Which addresses are cut off from the rest. */
   isCutOff: (address: Address) => boolean = () => false;
+  /** Within what time what is sent there is sent again, where that is not the same for everybody. */
+  replayWithin: (to: Address) => Milliseconds | undefined = () => undefined;
   /** Stands around each arrival, to see what it changes. */
   arriving: (from: Address, datagram: Bytes, arrive: () => void) => void = (_, __, arrive) => arrive();
   /** Sees what is sent, whatever becomes of it. */
@@ -50,7 +52,8 @@ export class Network {
     this.#deliver(from, to, this.#damaged(sent), this.#latency());
     if (this.#happens('duplicate')) this.#deliver(from, to, sent, this.#latency());
     if (this.#happens('replay')) {
-      const later = 1 + this.#chances.replay.fraction() * faults.replayWithin;
+      const within = this.replayWithin(to) ?? faults.replayWithin;
+      const later = 1 + this.#chances.replay.fraction() * within;
       this.#deliver(from, to, sent, later);
     }
   }

@@ -2,13 +2,14 @@ import type { Bytes } from '../../src/base/bytes.ts';
 import type { RandomSource, SeededRandom } from '../../src/base/random.ts';
 import { type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../../src/base/time.ts';
 import { codeText, ResponseCode } from '../../src/coap/codec/code.ts';
+import { ContentFormats } from '../../src/coap/codec/contentFormat.ts';
 import { type Asked, Device, type DeviceOut } from '../../src/device/device.ts';
 import type { ClientSession } from '../../src/dtls/clientStep.ts';
-import { emptyDescription } from '../../src/lwm2m/registrationRequest.ts';
 import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
 import { type Clock, Timer } from './clock.ts';
 import type { Journal } from './journal.ts';
 import type { Address, Network } from './network.ts';
+import { measured, type SimResources } from './simResources.ts';
 import { serverAddress } from './simServer.ts';
 
 /**
@@ -31,15 +32,20 @@ export class SimDevice {
   /** When the server last said that it is registered. */
   registeredAt: Milliseconds | undefined;
 
+  /** What the server may read, write, execute and observe; `undefined` if it has nothing of that. */
+  readonly resources: SimResources | undefined;
+
   readonly #parts: SimDeviceParts;
   readonly #random: SeededRandom;
   readonly #expiry: Timer;
   readonly #next: Timer;
+  readonly #measuring: Timer;
   #identity: Bytes;
   #key: Bytes;
   #machine: Device;
   #isOn = false;
   #isConnected = false;
+  #isSettled = false;
   #underWay: { readonly what: Asked; readonly lifetime: number; wall: WallTime; isVoid: boolean } | undefined;
   #failures = 0;
   #lifetime: number;
@@ -52,6 +58,8 @@ export class SimDevice {
     this.#random = random;
     this.#expiry = new Timer(parts.clock);
     this.#next = new Timer(parts.clock);
+    this.#measuring = new Timer(parts.clock);
+    this.resources = options.manages === undefined ? undefined : parts.resources(options.name);
     this.#identity = options.identity;
     this.#key = options.key;
     this.#lifetime = options.lifetime;
@@ -68,6 +76,11 @@ export class SimDevice {
     return this.#machine.nextExpiry() === undefined;
   }
 
+  /** Whether it can be asked at any time. */
+  get listens(): boolean {
+    return this.#isConnected && this.options.manages?.awake === undefined;
+  }
+
   get identity(): Bytes {
     return this.#identity;
   }
@@ -82,9 +95,11 @@ export class SimDevice {
     if (this.#isOn) return;
     this.#isOn = true;
     this.#failures = 0;
+    if (this.options.manages?.forgetful === true) this.resources?.forget();
     this.#machine = this.#newMachine(this.options.keepsSession === true ? this.#machine.session : undefined);
     this.#isConnected = false;
     this.#connect();
+    this.#measure();
   }
 
   /** Without a word to anybody. */
@@ -94,6 +109,7 @@ export class SimDevice {
     this.#underWay = undefined;
     this.#expiry.disarm();
     this.#next.disarm();
+    this.#measuring.disarm();
   }
 
   /** Operators gave it another identity and key. */
@@ -135,8 +151,29 @@ export class SimDevice {
     this.#ask('deregister');
   }
 
+  /** From now on it does nothing of itself but to update, so that what it is asked has the time to be done. */
+  settle(): void {
+    this.#isSettled = true;
+  }
+
+  /** What it measures stays as it is from now on. */
+  hold(): void {
+    this.#measuring.disarm();
+  }
+
+  #measure(): void {
+    const every = this.options.manages?.measures;
+    if (this.resources === undefined || every === undefined) return;
+    this.#measuring.arm(this.#parts.clock.now + every * (0.5 + this.#random.fraction()), () => {
+      const { resources } = this;
+      this.#turn(() => this.#machine.set(this.#now(), measured, resources!.measure(), this.#out));
+      resources!.changed(measured);
+      this.#measure();
+    });
+  }
+
   #newMachine(session?: ClientSession): Device {
-    const { cid, firstTimeout } = this.options;
+    const { cid, firstTimeout, manages } = this.options;
     return new Device({
       random: this.#machineRandom(),
       dtls: {
@@ -145,6 +182,11 @@ export class SimDevice {
         session,
         ...(cid === undefined ? {} : { cid }),
         ...(firstTimeout === undefined ? {} : { firstTimeout }),
+      },
+      ...(this.resources === undefined ? {} : { objects: this.resources.objects }),
+      behaviour: {
+        ...(manages?.awake === undefined ? {} : { awake: seconds(manages.awake) }),
+        confirmable: manages?.confirmable === true,
       },
     });
   }
@@ -193,6 +235,8 @@ export class SimDevice {
       this.#isConnected = false;
       if (this.#isOn) this.#tryAgain(() => this.#connect());
     },
+    executed: (_, args) => this.resources?.executed(args),
+    written: paths => this.resources?.written(paths),
   };
 
   #ask(what: Asked): void {
@@ -202,11 +246,12 @@ export class SimDevice {
     this.asked[what]++;
     this.#underWay = { what, lifetime: this.#lifetime, wall, isVoid: false };
     if (what === 'deregister') this.promise = undefined;
-    else this.#promiseAtMost(wall, this.#lifetime);
+    else if (what !== 'send') this.#promiseAtMost(wall, this.#lifetime);
     this.#turn(() => {
       const now = this.#now();
       if (what === 'register') this.#machine.register(now, this.#registration(), this.#out);
       else if (what === 'update') this.#machine.update(now, undefined, this.#out);
+      else if (what === 'send') this.#machine.send(now, [measured], ContentFormats.senmlCbor, this.#out);
       else this.#machine.deregister(now, this.#out);
     });
   }
@@ -218,7 +263,8 @@ export class SimDevice {
     const underWay = this.#underWay;
     this.#underWay = undefined;
     if (underWay === undefined) return;
-    if (code === ResponseCode.Created || code === ResponseCode.Changed) {
+    if (what === 'send' && code === ResponseCode.Changed) this.#rest();
+    else if (code === ResponseCode.Created || code === ResponseCode.Changed) {
       this.#failures = 0;
       this.registeredAt = this.#parts.clock.now;
       const until = (underWay.wall + seconds(underWay.lifetime)) as WallTime;
@@ -235,7 +281,11 @@ export class SimDevice {
 
   /** Registered: until the next update it sleeps, with or without its session, or does what devices do now and then. */
   #rest(): void {
-    const { sleepy = 0, restless = 0 } = this.options;
+    const { sleepy = 0, manages } = this.options;
+    const restless = this.#isSettled ? 0 : (this.options.restless ?? 0);
+    if (manages !== undefined && !this.#isSettled && this.#random.fraction() < manages.sends) {
+      return this.#later(this.#random.fraction() * seconds(60), () => this.#ask('send'));
+    }
     if (restless > 0 && this.#random.fraction() < restless) {
       const pause = this.#random.fraction() * seconds(60);
       return this.#later(pause, () => {
@@ -248,7 +298,8 @@ export class SimDevice {
     }
     const sleeps = (0.5 + 0.4 * this.#random.fraction()) * seconds(this.#lifetime);
     if (sleepy > 0 && this.#random.fraction() < sleepy) {
-      this.#later(0, () => {
+      // Whoever can be told something listens for a while before it sleeps.
+      this.#later(manages === undefined ? 0 : manages.lingers, () => {
         this.#isConnected = false;
         this.#turn(() => this.#machine.close(this.#now(), this.#out));
         this.#later(sleeps, () => this.#connect());
@@ -277,13 +328,16 @@ export class SimDevice {
   }
 
   #registration(): MapContent {
+    const awake = this.options.manages?.awake;
     return {
       endpoint: this.name,
       lifetime: this.#lifetime,
       version: [1, 1],
+      queueMode: awake !== undefined,
       description: {
-        ...emptyDescription,
-        objects: [{ id: 3, version: undefined, instances: [0] }],
+        // What it has to be managed, the machine says itself.
+        ...(this.resources === undefined ? { objects: [{ id: 3, version: undefined, instances: [0] }] } : {}),
+        ...(awake === undefined ? {} : { awake }),
         metadata: { serial: this.name },
         links: Array.from({ length: this.options.links ?? 0 }, (_, n) => ({ href: `/sensor/${n}`, attributes: {} })),
       },
@@ -324,6 +378,23 @@ export interface SimDeviceOptions {
   readonly longestPause?: Milliseconds;
   /** How many links its registration has, each some twenty bytes. */
   readonly links?: number;
+  /** It has objects, and is managed. */
+  readonly manages?: Management;
+}
+
+export interface Management {
+  /** For how many seconds it listens after its last message, in queue mode; absent if always. */
+  readonly awake?: number;
+  /** How often it measures something. */
+  readonly measures?: Milliseconds;
+  /** Whether its values are lost with its power. */
+  readonly forgetful: boolean;
+  /** Whether its notifications are Confirmable. */
+  readonly confirmable: boolean;
+  /** How likely it sends after an update what it has measured. */
+  readonly sends: number;
+  /** How long it stays before it closes its session to sleep. */
+  readonly lingers: Milliseconds;
 }
 
 export interface SimDeviceParts {
@@ -332,4 +403,5 @@ export interface SimDeviceParts {
   readonly journal: Journal;
   /** The server's clock, to know what the device may rely on. */
   wall(): WallTime;
+  resources(name: string): SimResources;
 }

@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { PermutedConnectionIds } from '../../src/adapters/connectionIds.ts';
+import { parseProfile } from '../../src/adapters/profiles.ts';
 import { BlockPermutation } from '../../src/adapters/registrationIds.ts';
 import type { Bytes } from '../../src/base/bytes.ts';
 import type { Remote } from '../../src/base/peer.ts';
@@ -11,6 +12,7 @@ import { cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
 import { DtlsEndpoint } from '../../src/dtls/endpoint.ts';
 import { type DtlsLimits, defaultLimits } from '../../src/dtls/settings.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
+import { noProfiles, ProfileSet } from '../../src/fleet/profile.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
 import { type Commit, type CommitResult, emptyCommit } from '../../src/fleet/store.ts';
 import { coapOver } from '../../src/server/coapOver.ts';
@@ -39,11 +41,13 @@ export class SimServer {
   readonly parts: SimServerParts;
   #process: Process | undefined;
   #reports: ServerCounters[] = [];
+  readonly profiles: ProfileSet;
   #limits: ServerLimits;
 
-  constructor(parts: SimServerParts, limits: ServerLimits) {
+  constructor(parts: SimServerParts, limits: ServerLimits, profile?: string) {
     this.parts = parts;
     this.#limits = limits;
+    this.profiles = profile === undefined ? noProfiles : new ProfileSet([parseProfile(profile, 'default')]);
   }
 
   get isRunning(): boolean {
@@ -142,12 +146,17 @@ export class Process {
     const ids = new RegistrationIds(new BlockPermutation(secret));
     const report = createReport(silent);
     this.counters = report.counters;
-    this.service = new Service({ ids, insecureCoap: server.limits.insecureCoap, outages });
+    this.service = new Service({ ids, insecureCoap: server.limits.insecureCoap, outages, profiles: server.profiles });
     const coapRandom = random.fork();
     const { idleTimeout = defaultLimits.idleTimeout } = server.limits.dtls;
     const idleAt = after(this.now().instant, idleTimeout);
-    this.#stored = new StoredSessions(this.store, random.below(2 ** 32), idleAt, ended =>
-      this.store.commit({ ...emptyCommit, sessions: [{ kind: 'ended', forget: false, ...ended }] }, () => undefined),
+    this.#stored = new StoredSessions(
+      this.store,
+      random.below(2 ** 32),
+      idleAt,
+      ended =>
+        this.store.commit({ ...emptyCommit, sessions: [{ kind: 'ended', forget: false, ...ended }] }, () => undefined),
+      peer => this.datapath.overslept(peer),
     );
     this.sessions = this.#stored.size;
     this.dtls = new DtlsEndpoint({

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { seconds } from '../../src/base/time.ts';
+import { desirable, measured } from './simResources.ts';
 import type { ServerLimits } from './simServer.ts';
 import { World, type WorldOptions } from './world.ts';
 
@@ -16,6 +17,13 @@ function limitsOf(dtls: Partial<ServerLimits['dtls']>, exchanges = 4096): Partia
     coap: { maxExchanges: exchanges },
   };
 }
+
+const managed = { measures: seconds(20), forgetful: true, confirmable: true, sends: 0.2, lingers: seconds(10) };
+const observing = `{name: default, observe: [{path: ${measured}, pmin: 1, pmax: 60}]}`;
+const outcomesOf = (world: World) => {
+  const told = [...world.disk.events.values()].filter(({ type }) => type === 'command');
+  return told.map(({ details }) => details?.state as string);
+};
 
 const handshakesOf = (world: World) => world.fleet.reduce((sum, device) => sum + device.handshakes, 0);
 const answersOf = (world: World, code: string) =>
@@ -283,4 +291,73 @@ t.test("a thief with a good key of its own changes nobody else's registration", 
   t.ok(world.simServer.count('refusals', 'not-the-owner') > 50);
   t.ok(world.simServer.count('refusals', 'foreign-endpoint-name') > 20);
   world.check();
+});
+
+t.test('what operators want is done once over crashes, and they hear of all that comes of it', async t => {
+  const world = worldOf({ profile: observing, network: { loss: 0.1, jitter: 300 } });
+  world.server().devices(6, { within: seconds(10), lifetime: 300, cid, manages: managed });
+  world.addOperators(2, minutes(5));
+  for (let n = 0; n < 60; n++) {
+    const kind = (['execute', 'update', 'write', 'read'] as const)[n % 4]!;
+    world.at(minutes(1) + seconds(10 * n), 'command', n, kind, minutes(5));
+    if (n % 6 === 0) world.at(minutes(1) + seconds(10 * n + 3), 'desire', n, n % 4 !== 0);
+    if (n % 15 === 7) world.at(minutes(1) + seconds(10 * n + 0.7), 'crash', seconds(n % 7));
+  }
+  world.at(minutes(6), 'powerCut', seconds(20)).runUntil(minutes(15)).check();
+  const outcomes = outcomesOf(world);
+  const count = (state: string) => outcomes.filter(one => one === state).length;
+  t.equal(count('queued') >= 60, true);
+  t.ok(count('succeeded') > 40, `${count('succeeded')} of 60`);
+  t.ok(world.operators.every(({ heard }) => [...heard.values()].filter(one => one.isObserved).length === 3));
+});
+
+t.test('commands wait for devices that sleep, and end by their deadline where those sleep too long', async t => {
+  const world = worldOf();
+  const { confirmable, forgetful, sends } = managed;
+  const sleepers = { awake: 20, confirmable, forgetful, sends, lingers: seconds(10) };
+  world.server().devices(4, { within: seconds(10), lifetime: 600, sleepy: 1, manages: sleepers });
+  for (let n = 0; n < 8; n++) world.at(minutes(3), 'command', n, 'execute', n < 4 ? minutes(60) : seconds(20));
+  world.runUntil(minutes(30));
+  const outcomes = outcomesOf(world);
+  t.equal(outcomes.filter(state => state === 'succeeded').length, 4);
+  t.equal(outcomes.filter(state => state === 'expired').length, 4);
+  world.check();
+});
+
+t.test('while the disk refuses after it has written nothing is sent that could be forgotten', async t => {
+  const world = worldOf({ profile: observing });
+  world.server().devices(4, { within: seconds(10), lifetime: 300, cid, manages: managed });
+  world.at(minutes(1), 'setDisk', { flushFails: 0.7 }).at(minutes(8), 'setDisk', { flushFails: 0 });
+  for (let n = 0; n < 40; n++) {
+    world.at(minutes(1) + seconds(10 * n), 'command', n, n % 2 === 0 ? 'execute' : 'write', minutes(60));
+    if (n % 10 === 0) world.at(minutes(1) + seconds(10 * n), 'desire', n, true);
+  }
+  world.at(minutes(5), 'crash').runUntil(minutes(15)).check();
+  t.ok(outcomesOf(world).filter(state => state === 'succeeded').length > 30);
+});
+
+t.test(
+  'a device that loses its values with its power gets what it is to have, also when the clock was set back',
+  async t => {
+    const world = worldOf();
+    world.server().devices(3, { within: seconds(10), lifetime: 600, cid, manages: managed });
+    for (let n = 0; n < 6; n++) world.at(minutes(2), 'desire', n, true);
+    world.at(minutes(5), 'stepWall', -minutes(60)).at(minutes(6), 'powerCut', seconds(5)).runUntil(minutes(8));
+    for (const { resources } of world.fleet) {
+      t.not(resources!.objects.get(desirable[0]!), 20);
+      t.not(resources!.objects.get(desirable[1]!), 'UTC');
+    }
+    world.check();
+  },
+);
+
+t.test('the observations of a session that nobody wakes would stay as long as the server', async t => {
+  const world = worldOf({ profile: observing, limits: limitsOf({ idleTimeout: minutes(20) }) });
+  world.server().devices(5, { within: seconds(10), lifetime: 86_400, cid, manages: managed });
+  world.at(minutes(2), 'crash').runUntil(minutes(2) - 1);
+  for (const device of world.fleet) device.switchOff();
+  world.runUntil(minutes(3));
+  t.equal(world.simServer.process!.coap.sizes().observations, 5);
+  world.runUntil(minutes(30));
+  t.equal(world.simServer.process!.coap.sizes().observations, 0);
 });

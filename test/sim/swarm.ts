@@ -1,6 +1,9 @@
 import type { SeededRandom } from '../../src/base/random.ts';
 import { days, type Milliseconds, seconds } from '../../src/base/time.ts';
 import { randomFor } from './randomFor.ts';
+import type { Management } from './simDevice.ts';
+import { measured } from './simResources.ts';
+import type { CommandKind } from './wishes.ts';
 import { World } from './world.ts';
 
 /**
@@ -35,9 +38,14 @@ export function swarmWorld(options: SwarmOptions): { world: World; end: Millisec
     return random === undefined ? 0 : most * random.fraction() ** 2;
   };
   const smallTables = present('small-tables');
+  const observations = present('observations');
+  const isManaged = (['observations', 'operators', 'commands', 'desired', 'wishes'] as const).some(
+    fault => present(fault) !== undefined,
+  );
   const world = new World({
     seed,
     replay: replayCommand(options),
+    profile: observations && profileOf(observations, lifetime),
     network: {
       latency: 1 + basics.below(300),
       jitter: chance('jitter', 10_000),
@@ -78,9 +86,33 @@ export function swarmWorld(options: SwarmOptions): { world: World; end: Millisec
     restless: chance('restless', 0.5),
     keepsSession: present('keeps-session') !== undefined,
     links: basics.below(4) === 0 ? basics.below(100) : 0,
+    ...(isManaged ? { manages: managementOf(randomFor(seed, 'management'), present, end) } : {}),
   });
   happen(world, end, present);
   return { world, end };
+}
+
+/** Devices whose values are wanted move them as often in a long world as in a short one. */
+function managementOf(
+  random: SeededRandom,
+  present: (fault: Fault) => SeededRandom | undefined,
+  end: Milliseconds,
+): Management {
+  const queueMode = present('queue-mode');
+  return {
+    ...(queueMode === undefined ? {} : { awake: 5 + queueMode.below(90) }),
+    measures: Math.max(200, end / (10 + random.below(100))),
+    forgetful: present('forgetful') !== undefined,
+    confirmable: random.fraction() < 0.5,
+    sends: random.fraction() < 0.5 ? 0 : random.fraction() / 2,
+    lingers: seconds(5 + random.below(60)),
+  };
+}
+
+function profileOf(random: SeededRandom, lifetime: number): string {
+  // Silence is noticed after twice as long, and before a world has ended.
+  const pmax = Math.ceil(lifetime / 20) + random.below(Math.ceil(lifetime / 4));
+  return `{name: default, observe: [{path: ${measured}, pmin: ${random.below(10)}, pmax: ${pmax}}]}`;
 }
 
 /** Lives through the world of a seed, to the end and beyond. Throws `Violation`. */
@@ -124,10 +156,36 @@ function happen(world: World, end: Milliseconds, present: (fault: Fault) => Seed
     world.at(at, 'addStrangers', 1 + random.below(3), Math.max(100, end / (100 + random.below(1000)))),
   );
   times('thieves', 1, (at, random) => world.at(at, 'addThieves', 1 + random.below(2), end / (20 + random.below(100))));
+  times('operators', 1, (at, random) =>
+    world.at(at, 'addOperators', 1 + random.below(3), seconds(60) * (1 + random.below(20))),
+  );
+  times('commands', 40, (at, random) => {
+    const kind = commandKinds[random.below(commandKinds.length)]!;
+    const patience = seconds(1) * 86_400 ** random.fraction();
+    const index = random.below(1000);
+    world.at(at, 'command', index, kind, patience);
+    if (random.fraction() < 0.1) world.at(at + seconds(600) * random.fraction() ** 4, 'cancelCommand', index);
+  });
+  times('desired', 20, (at, random) => {
+    const index = random.below(1000);
+    world.at(at, 'desire', index, random.fraction() < 0.8);
+    // And now and then at once something else.
+    if (random.fraction() < 0.3) {
+      const soon = at + seconds(10) * random.fraction() ** 2;
+      world.at(soon, 'desire', index, false).at(soon + seconds(1) * random.fraction(), 'desire', index, true);
+    }
+  });
+  times('wishes', 10, (at, random) => {
+    const index = random.below(1000);
+    world.at(at, 'observe', index, true);
+    if (random.fraction() < 0.5) world.at(at + seconds(600) * random.fraction() ** 2, 'observe', index, false);
+  });
   times('impostors', 1, (at, random) =>
     world.at(at, 'addImpostors', 1 + random.below(4), { longestPause: seconds(60) + end / 100 }),
   );
 }
+
+const commandKinds: readonly CommandKind[] = ['read', 'write', 'update', 'execute'];
 
 export const faults = [
   'jitter',
@@ -162,6 +220,13 @@ export const faults = [
   'strangers',
   'impostors',
   'thieves',
+  'observations',
+  'operators',
+  'commands',
+  'desired',
+  'wishes',
+  'queue-mode',
+  'forgetful',
 ] as const;
 
 export type Fault = (typeof faults)[number];

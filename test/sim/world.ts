@@ -1,6 +1,7 @@
 import { utf8 } from '../../src/base/bytes.ts';
 import type { SeededRandom } from '../../src/base/random.ts';
 import { days, type Milliseconds, seconds } from '../../src/base/time.ts';
+import type { StoredEvent } from '../../src/fleet/event.ts';
 import type { EndpointName } from '../../src/fleet/names.ts';
 import { MemoryAdmin } from '../support/memoryAdmin.ts';
 import { MemoryDisk } from '../support/memoryDisk.ts';
@@ -12,9 +13,12 @@ import { type Address, calmNetwork, keyOf, Network, type NetworkFaults } from '.
 import { NonceWatch } from './nonces.ts';
 import { randomFor } from './randomFor.ts';
 import { SimDevice, type SimDeviceOptions, type SimDeviceParts } from './simDevice.ts';
+import { type Heard, SimOperator } from './simOperator.ts';
+import { desirable, measured, SimResources } from './simResources.ts';
 import { isServer, type ServerLimits, SimServer } from './simServer.ts';
 import { Stranger } from './stranger.ts';
 import { Thief } from './thief.ts';
+import { type CommandKind, Wishes } from './wishes.ts';
 
 /**
  * A server, its devices and whoever else is about, on a virtual clock, network and disk: the whole run is a function of
@@ -34,6 +38,8 @@ export class World {
   readonly impostors: SimDevice[] = [];
   readonly strangers: Stranger[] = [];
   readonly thieves: Thief[] = [];
+  readonly operators: SimOperator[] = [];
+  readonly wishes: Wishes;
   readonly simServer: SimServer;
   readonly options: WorldOptions;
   /** Simulated hours of all devices together. */
@@ -55,6 +61,7 @@ export class World {
     this.network = new Network(this.clock, this.journal, { ...calmNetwork, ...options.network }, part =>
       this.randomFor(part),
     );
+    this.network.replayWithin = to => (isServer(to) ? undefined : patienceOfDevices);
     const parts = {
       clock: this.clock,
       network: this.network,
@@ -63,8 +70,16 @@ export class World {
       randomFor: (part: string) => this.randomFor(part),
       written: (commit: Parameters<Invariants['written']>[0]) => this.#invariants.written(commit),
     };
-    this.simServer = new SimServer(parts, limits);
-    this.#invariants = new Invariants(this.disk, this.simServer, this.fleet, (n, what) => this.violated(n, what));
+    this.simServer = new SimServer(parts, limits, options.profile);
+    const violated = (n: number, what: string) => this.violated(n, what);
+    this.#invariants = new Invariants(this.disk, this.simServer, this.fleet, violated);
+    this.wishes = new Wishes(
+      this.disk,
+      this.admin,
+      this.fleet,
+      peer => this.simServer.process?.dtls.knows(peer) === true,
+      violated,
+    );
     NonceWatch.begin(what => this.violated(5, what));
   }
 
@@ -147,8 +162,25 @@ export class World {
     return this;
   }
 
+  /** Each observes the lookup and last values of some devices, and asks anew every so many milliseconds. */
+  addOperators(count: number, refreshes: Milliseconds): this {
+    for (let n = 0; n < count; n++) {
+      const name = `operator-${this.operators.length + 1}`;
+      const key = this.#random.bytes(16);
+      this.admin.addCredential(this.simServer.wall, name as EndpointName, utf8(name), key, 'operator');
+      const random = this.randomFor(name);
+      const device = this.fleet[random.below(this.fleet.length)]!;
+      const observes = ['/rd-lookup/ep', `/device/${device.name}`, pathOf(device)];
+      const address = this.newAddress('192.0.2');
+      const operator = { name, identity: utf8(name), key, observes, refreshes };
+      this.operators.push(new SimOperator(this, address, random, operator));
+    }
+    return this;
+  }
+
   #device(options: SimDeviceOptions): SimDevice {
     const parts: SimDeviceParts = {
+      resources: name => new SimResources(this.clock, this.wishes.witnessOf(name)),
       clock: this.clock,
       network: this.network,
       journal: this.journal,
@@ -264,7 +296,43 @@ export class World {
     const row = this.disk.names.get(`\0${device.name}`)?.row;
     if (process === undefined || row === undefined) return;
     device.forgotten();
-    this.admin.forget(this.simServer.wall, process.service.rules, row);
+    this.#tell(this.admin.forget(this.simServer.wall, process.service.rules, row));
+  }
+
+  // What operators want of devices that can be managed.
+
+  command(index: number, kind: CommandKind, patience: Milliseconds): void {
+    this.#tell(this.wishes.command(this.simServer.wall, this.#managed(index), kind, patience));
+  }
+
+  cancelCommand(index: number): void {
+    this.#tell(this.wishes.cancel(this.simServer.wall, this.#managed(index)));
+  }
+
+  desire(index: number, isSet: boolean): void {
+    const path = desirable[index % desirable.length]!;
+    this.#tell(this.wishes.desire(this.simServer.wall, this.#managed(index >> 1), path, isSet));
+  }
+
+  observe(index: number, isSet: boolean): void {
+    this.#tell(this.wishes.observe(this.simServer.wall, this.#managed(index), isSet));
+  }
+
+  /** An operator was told something: of what a device measures, never what it did not. */
+  told(path: string, { code, text }: Heard): void {
+    const device = this.fleet.find(one => pathOf(one) === path);
+    if (device === undefined || code !== '2.05') return;
+    if (device.resources?.heldUntil(measured, Number(text)) === undefined) {
+      this.violated(14, `an operator is told that ${device.name} measures ${text}`);
+    }
+  }
+
+  #managed(index: number): SimDevice {
+    return this.fleet[index % this.fleet.length]!;
+  }
+
+  #tell(event: StoredEvent | undefined): void {
+    if (event !== undefined) this.simServer.foreign(event);
   }
 
   // How time passes.
@@ -274,7 +342,7 @@ export class World {
     const second = Math.floor(this.clock.next() / 1000);
     if (second > this.#checked) {
       this.#checked = second;
-      this.#guarded(() => this.#invariants.everySecond(this.clock.now));
+      this.#guarded(() => this.#everySecond());
     }
     this.#guarded(() => this.clock.step());
     this.events++;
@@ -308,15 +376,41 @@ export class World {
       if (heard === undefined || heard < healed)
         this.violated(10, `${device.name} is not registered after ${bound / 1000} s`);
     }
-    this.#guarded(() => this.#invariants.everySecond(this.clock.now));
+    for (const device of this.fleet) device.settle();
+    this.runUntil(this.clock.now + seconds(300));
+    this.#guarded(() => this.#everySecond());
+    this.#guarded(() => this.wishes.atEnd(healed));
+    this.#operatorsFollow();
     this.#silence();
     return this;
+  }
+
+  #everySecond(): void {
+    this.#invariants.everySecond(this.clock.now);
+    this.wishes.everySecond();
+  }
+
+  /** 14: when nothing moves any more, whoever observes has heard what he would be told if he asked. */
+  #operatorsFollow(): void {
+    for (const device of this.fleet) device.hold();
+    this.runUntil(this.clock.now + seconds(15));
+    for (const operator of this.operators) {
+      const asked = [...operator.heard].map(([path, heard]) => ({ path, heard, again: operator.ask(path) }));
+      this.runUntil(this.clock.now + seconds(5));
+      for (const { path, heard, again } of asked) {
+        const { answer } = again;
+        if (!heard.isObserved || answer === undefined) continue;
+        // A value that comes in this very moment is told right after.
+        if ([heard.text, operator.heard.get(path)?.text].includes(answer.text)) continue;
+        this.violated(14, `${operator.name} has heard "${heard.text}" of ${path}, where "${answer.text}" is`);
+      }
+    }
   }
 
   #silence(): void {
     this.journal.note('everybody goes away');
     for (const device of [...this.fleet, ...this.impostors]) device.switchOff();
-    for (const other of [...this.strangers, ...this.thieves]) other.end();
+    for (const other of [...this.strangers, ...this.thieves, ...this.operators]) other.end();
     const { idleTimeout = days(7) } = this.simServer.limits.dtls;
     const devices = this.deviceHours;
     this.runUntil(this.clock.now + Math.max(this.#longest(), idleTimeout) + seconds(600));
@@ -328,6 +422,7 @@ export class World {
       handshakes,
       sleepers: process.sleepers,
       ...process.coap.sizes(),
+      ...process.service.devices.sizes(),
       sessions: this.disk.liveSessions,
     };
     for (const [what, count] of Object.entries(left)) if (count > 0) this.violated(9, `${count} ${what} are left over`);
@@ -377,6 +472,8 @@ export interface WorldOptions {
   readonly network?: Partial<NetworkFaults>;
   readonly disk?: Partial<DiskOptions>;
   readonly limits?: Partial<ServerLimits>;
+  /** What devices are given when they register, as a file says it. */
+  readonly profile?: string | undefined;
   /** The command that runs it again. */
   readonly replay?: string;
 }
@@ -385,6 +482,16 @@ export type DeviceOptions = Partial<Omit<SimDeviceOptions, 'name' | 'identity' |
   readonly within?: Milliseconds;
 };
 
+function pathOf({ name }: SimDevice): string {
+  return `/device/${name}${measured}`;
+}
+
+/**
+ * How long a datagram to a device may be held back. A device takes a request for new that comes for the first time, or
+ * again after EXCHANGE_LIFETIME, however late it is: against whoever holds it back for longer than the server waits for the
+ * answer only the device can do something, with Echo (RFC 9175 §2).
+ */
+const patienceOfDevices = seconds(30);
 const strangeNet = '203.0.113';
 
 type Happening =
@@ -404,7 +511,12 @@ type Happening =
   | 'forget'
   | 'addStrangers'
   | 'addImpostors'
-  | 'addThieves';
+  | 'addThieves'
+  | 'addOperators'
+  | 'command'
+  | 'cancelCommand'
+  | 'desire'
+  | 'observe';
 
 const defaultServerLimits: ServerLimits = {
   dtls: { maxAssociations: 256, maxHandshakes: 256, maxHandshakesPerNetwork: 256 },

@@ -154,7 +154,7 @@ export class MemoryStore implements Store {
     return disk.transaction(() =>
       group.map(({ commit, underway }) => {
         const mayWrite =
-          stands(underway) && this.#mayWrite(commit) && (isEmpty(commit) || !this.#behaviour.conflicts());
+          stands(underway) && this.#mayWrite(commit) && (isEmpty(commit) || !this.#behaviour.conflicts(commit));
         if (!mayWrite) return 'conflict';
         for (const { expected, record } of commit.devices) {
           if (expected === 0) disk.names.put(nameKey(record.name, record.sector), { row: record.row, identities: [] });
@@ -228,7 +228,7 @@ export interface StoreBehaviour {
   /** Whether the group that is about to be written fails: nothing of it is written, or it is and cannot be flushed. */
   fault(): 'write' | 'flush' | undefined;
   /** Whether somebody else seems to have been faster than this commit. */
-  conflicts(): boolean;
+  conflicts(commit: Commit): boolean;
   /** Hears of each commit, in the transaction that writes it. */
   written?(commit: Commit): void;
 }

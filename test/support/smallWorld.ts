@@ -11,16 +11,12 @@ import type { ClientOptions } from '../../src/dtls/client.ts';
 import { cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
 import { DtlsEndpoint } from '../../src/dtls/endpoint.ts';
 import { defaultLimits } from '../../src/dtls/settings.ts';
-import {
-  type Command,
-  type CommandId,
-  type CommandOptions,
-  newCommand,
-  type Operation,
-} from '../../src/fleet/command.ts';
-import { type Desired, desire } from '../../src/fleet/desired.ts';
+import type { Command, CommandId, CommandOptions, Operation } from '../../src/fleet/command.ts';
+import type { Desired } from '../../src/fleet/desired.ts';
+import type { StoredEvent } from '../../src/fleet/event.ts';
 import type { EndpointName, Row } from '../../src/fleet/names.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
+import type { Commit } from '../../src/fleet/store.ts';
 import type { LastValue } from '../../src/fleet/value.ts';
 import { rootPath, type ValuePath } from '../../src/lwm2m/path.ts';
 import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
@@ -34,7 +30,7 @@ import { StoredSessions } from '../../src/server/storedSessions.ts';
 import { Service, type ServiceOptions } from '../../src/service/service.ts';
 import { MemoryAdmin } from './memoryAdmin.ts';
 import { MemoryDisk } from './memoryDisk.ts';
-import { keyOf } from './memoryModel.ts';
+import { keyOf, readObservations } from './memoryModel.ts';
 import { MemoryStore } from './memoryStore.ts';
 import { SmallOperator } from './smallOperator.ts';
 
@@ -52,6 +48,10 @@ export class SmallWorld {
   carries: (to: 'server' | 'device', node: Node) => boolean = () => true;
   /** The disk refuses while it says so. */
   diskFails = false;
+  /** Before it has written, or after: then what it refused shows, and may vanish. */
+  diskFault: 'write' | 'flush' = 'write';
+  /** Somebody else changed first what this commit rests on. */
+  isTooLate: (commit: Commit) => boolean = () => false;
   time = 1_000_000;
   readonly #options: Partial<ServiceOptions>;
   readonly #events: { at: number; order: number; run: () => void }[] = [];
@@ -90,8 +90,7 @@ export class SmallWorld {
 
   /** What `credential revoke` does in another process; the server finds out. */
   revoke(name: string): void {
-    const event = this.admin.revoke(this.now.wall, utf8(name))!;
-    this.after(100, () => this.#server.datapath.foreign(event));
+    this.#tell(this.admin.revoke(this.now.wall, utf8(name))!);
   }
 
   /** The process is killed, and another one goes on with what the disk kept. */
@@ -102,63 +101,34 @@ export class SmallWorld {
   }
 
   /** Queues a command, as another process does; the server finds out. */
-  queue(device: SmallDevice, operation: Operation, options?: CommandOptions): CommandId {
-    const row = device.row;
-    const { disk } = this;
-    disk.transaction(() => {
-      const id = (disk.lastSequence + 1) as CommandId;
-      disk.commands.put(keyOf(row, id), newCommand(id, operation, this.now.wall, options));
-      disk.events.put(id, {
-        sequence: id,
-        type: 'command',
-        at: this.now.wall,
-        row,
-        name: device.name,
-        details: { command: id, state: 'queued' },
-      });
-      disk.writeMeta({ lastSequence: id });
-    });
-    disk.journal.flushed(disk.journal.committed);
-    const event = disk.events.get(disk.lastSequence)!;
-    this.after(100, () => this.#server.datapath.foreign(event));
+  queue({ row }: SmallDevice, operation: Operation, options?: CommandOptions): CommandId {
+    const event = this.admin.queue(this.now.wall, row, operation, options)!;
+    this.#tell(event);
     return event.sequence as CommandId;
   }
 
   /** What `device set` does in another process, and without a value `device unset`; the server finds out. */
-  desire(device: SmallDevice, path: string, value: LastValue['value'] | undefined): void {
-    const { disk } = this;
-    const { row, name } = device;
-    const key = keyOf(row, path);
-    const sequence = disk.lastSequence + 1;
-    const event = { sequence, type: 'desired', at: this.now.wall, row, name, details: { path, state: 'set' } } as const;
-    disk.transaction(() => {
-      if (value === undefined) disk.desired.delete(key);
-      else disk.desired.put(key, desire(path as ValuePath, value, disk.desired.get(key), this.now.wall));
-      disk.events.put(sequence, event);
-      disk.writeMeta({ lastSequence: sequence });
-    });
-    disk.journal.flushed(disk.journal.committed);
-    this.after(100, () => this.#server.datapath.foreign(event));
+  desire({ row }: SmallDevice, path: string, value: LastValue['value'] | undefined): void {
+    this.#tell(this.admin.desire(this.now.wall, row, path as ValuePath, value));
   }
 
   desired(device: SmallDevice, path: string): Desired | undefined {
     return this.disk.desired.get(keyOf(device.row, path));
   }
 
+  /** What `device observe` does in another process. */
+  observe({ row }: SmallDevice, path: string): void {
+    this.#tell(this.admin.observe(this.now.wall, row, [path])!);
+  }
+
   /** What `device observe --cancel` does in another process. */
-  endObservation(device: SmallDevice): void {
-    const { disk } = this;
-    const [key, before] = [...disk.observations.entries()].find(([at]) => at.startsWith(keyOf(device.row, '')))!;
-    disk.transaction(() => disk.observations.put(key, { ...before, version: before.version + 1, state: 'ending' }));
-    disk.journal.flushed(disk.journal.committed);
-    const sequence = disk.lastSequence;
-    this.#server.datapath.foreign({
-      sequence,
-      type: 'observation',
-      at: this.now.wall,
-      row: device.row,
-      name: device.name,
-    });
+  endObservation({ row }: SmallDevice): void {
+    const [observation] = readObservations(this.disk, row);
+    this.#server.datapath.foreign(this.admin.endObservation(this.now.wall, row, observation!.paths.join(' '))!);
+  }
+
+  #tell(event: StoredEvent): void {
+    this.after(100, () => this.#server.datapath.foreign(event));
   }
 
   command(device: SmallDevice, id: CommandId): Command | undefined {
@@ -315,14 +285,20 @@ class Running {
       later: (span, run) => world.after(span, () => (this.#ended ? undefined : run())),
       writeTakes: () => 1,
       flushTakes: () => 1,
-      fault: () => (world.diskFails ? 'write' : undefined),
-      conflicts: () => false,
+      fault: () => (world.diskFails ? world.diskFault : undefined),
+      conflicts: commit => world.isTooLate(commit),
     });
     const { outages, firstPeer } = this.store.started(world.now.wall);
     const ids = new RegistrationIds(new BlockPermutation(secret));
     this.service = new Service({ ids, insecureCoap: false, outages, ...options });
     const idleAt = after(world.now.instant, defaultLimits.idleTimeout);
-    const stored = new StoredSessions(this.store, 1, idleAt, () => undefined);
+    const stored = new StoredSessions(
+      this.store,
+      1,
+      idleAt,
+      () => undefined,
+      peer => this.datapath.overslept(peer),
+    );
     const dtls = new DtlsEndpoint({
       random: random.fork(),
       firstPeer,

@@ -8,7 +8,7 @@ const later = wallAfter(wall, 1000);
 const queued = newCommand(1 as CommandId, { kind: 'read', paths: ['/3/0/0'] }, wall);
 
 t.test('a command that found no room to be sent would lose one of its attempts', async t => {
-  const back = unsent(sent(queued, later), later);
+  const back = unsent(sent(queued, later), 'busy', later);
   t.match(back, { state: 'queued', reason: 'busy', attempts: queued.attempts, since: later });
 });
 

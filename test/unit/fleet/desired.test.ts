@@ -39,7 +39,6 @@ t.test('when a desired value is to be written, and when it is not', async t => {
     ['though the device has it, as far as anybody knows', true, fresh, reported(20, 0), registration],
     ['not once it is delivered', false, done, undefined, registration],
     ['not while our own Write is all that is known', false, done, reported(20, 2, 'write'), registration],
-    ['not for what was reported before', false, done, reported(18, 1), registration],
     ['for another value that was reported since', true, done, reported(18, 3), registration],
     ['not for the same', false, done, reported(20, 3), registration],
     ['after a registration of which nothing is known', true, done, undefined, later],
@@ -59,7 +58,7 @@ t.test('what is not answered is tried three times for each contact', async t => 
     t.ok(isDue(desired, undefined, registration));
     desired = tried(desired, 'timeout', registration, at(10 * n));
   }
-  t.match(desired, { state: 'pending', tries: 3, reason: 'timeout', version: 4 });
+  t.match(desired, { state: 'pending', tries: 3, reason: 'timeout', version: fresh.version + 3 });
   t.notOk(isDue(desired, undefined, registration));
   const updated = { ...registration, lastContact: at(40) };
   t.ok(isDue(desired, undefined, updated));
@@ -78,6 +77,35 @@ t.test('a device that does not keep a value is given up after three times in a r
   t.notOk(isNotKept(desired, registeredAt(250), at(260)), 'nor is it after another registration');
 });
 
+t.test('what was unset and set again could be taken for what it was before', async t => {
+  const again = desire(path, 25, undefined, at(1.001));
+  const stale = [1, 2, 3].reduce(desired => tried(desired, 'timeout', registration, at(2)), fresh);
+  t.ok(again.version > stale.version, 'an answer to the former would be written over the latter');
+});
+
+t.test('a device that registers anew after the clock was set back would not get back what it lost', async t => {
+  const done = delivered(fresh, registration, at(2));
+  const earlier = registeredAt(-100);
+  t.ok(isDue(done, undefined, earlier));
+  t.ok(isDue(done, reported(20, 2, 'write'), earlier));
+  t.notOk(isDue(done, reported(20, -90), earlier), 'unless it says itself that it has it');
+  t.ok(
+    isDue(refusedWith(fresh, '4.05', registration, at(2)), undefined, earlier),
+    'and what was refused is tried again',
+  );
+  const mute = [1, 2, 3].reduce(desired => tried(desired, 'timeout', registration, at(2)), fresh);
+  t.ok(isDue(mute, undefined, { ...registration, lastContact: at(-90) }), 'or not answered, once it was heard');
+});
+
+t.test('a value of a store of before, which does not say of which registration it is, goes by the time', async t => {
+  const done = { ...delivered(fresh, registration, at(2)), during: undefined };
+  t.notOk(isDue(done, undefined, registration));
+  t.ok(isDue(done, undefined, registeredAt(100)));
+  const mute = { ...[1, 2, 3].reduce(d => tried(d, 'timeout', registration, at(2)), fresh), during: undefined };
+  t.notOk(isDue(mute, undefined, registration));
+  t.ok(isDue(mute, undefined, { ...registration, lastContact: at(3) }));
+});
+
 t.test('a clock that is set back would have a value written again and again', async t => {
   for (const next of [
     delivered(fresh, registration, at(-3600)),
@@ -85,6 +113,8 @@ t.test('a clock that is set back would have a value written again and again', as
     [1, 2, 3].reduce(desired => tried(desired, 'timeout', registration, at(-3600)), fresh),
   ]) {
     t.notOk(isDue(next, undefined, registration), next.state);
-    t.notOk(isDue(next, reported(18, -3590), registration), 'nor for what is reported meanwhile');
   }
+  const undone = [1, 2, 3, 4].reduce(desired => delivered(desired, registration, at(-3600)), fresh);
+  t.ok(isDue(undone, reported(18, -3590), registration), 'what is reported meanwhile counts');
+  t.ok(isNotKept(undone, registration, at(-3580)), 'and not without end');
 });

@@ -34,9 +34,19 @@ class Kept implements SessionStore {
 const idleAt = 1_000_000 as Instant;
 
 /** The process dies, and another one begins with what was kept. */
-function restart(pair: HandshakePair, kept: Kept): { stored: StoredSessions; ended: EndedSession[] } {
+function restart(
+  pair: HandshakePair,
+  kept: Kept,
+): { stored: StoredSessions; ended: EndedSession[]; overslept: Peer[] } {
   const ended: EndedSession[] = [];
-  const stored = new StoredSessions(kept, 1, idleAt, head => void ended.push(head));
+  const overslept: Peer[] = [];
+  const stored = new StoredSessions(
+    kept,
+    1,
+    idleAt,
+    head => void ended.push(head),
+    peer => void overslept.push(peer),
+  );
   pair.server = new DtlsEndpoint({
     psk: { find: identity => pair.psks.get(new TextDecoder().decode(identity)) },
     random: new SeededRandom(77),
@@ -45,7 +55,7 @@ function restart(pair: HandshakePair, kept: Kept): { stored: StoredSessions; end
     sleepers: stored,
     limits: { maxAssociations: 4 },
   });
-  return { stored, ended };
+  return { stored, ended, overslept };
 }
 
 const rowOf = (pair: HandshakePair, index = 0): SessionRow => sessionRow(pair.verified[index]!.session);
@@ -112,10 +122,11 @@ t.test('without the mark of its last change an old record would take effect a se
 t.test('a session whose credential was revoked meanwhile does not wake', async t => {
   const pair = handshakePair().connect();
   const kept = new Kept().keep(rowOf(pair));
-  const { stored } = restart(pair, kept);
+  const { stored, overslept } = restart(pair, kept);
   kept.rows.clear();
   pair.client.send('anybody?');
   pair.pass(50);
+  t.equal(overslept.length, 1);
   t.strictSame([pair.delivered.length, stored.size, pair.server.counters.noAssociation], [0, 0, 1]);
 });
 
@@ -197,12 +208,13 @@ t.test('a session that is never heard again would be kept for ever', async t => 
     peer: (n + 1) as Peer,
     credential: (n + 1) as CredentialId,
   }));
-  const { stored, ended } = restart(pair, new Kept().keep(...many));
+  const { stored, ended, overslept } = restart(pair, new Kept().keep(...many));
   stored.expire((idleAt - 1) as Instant, 10);
   t.strictSame(ended, []);
   for (const expected of [10, 20, 25, 25]) {
     stored.expire(idleAt, 10);
     t.equal(ended.length, expected, 'a batch at a time');
+    t.equal(overslept.length, expected, 'and what was kept for its peer goes with it');
   }
   t.equal(stored.size, 0);
   t.equal(new Set(ended.map(({ peer }) => peer)).size, 25);
