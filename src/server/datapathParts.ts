@@ -38,6 +38,8 @@ export interface Report {
   displaced(): void;
   /** A question found as many before it as may wait. */
   busy(): void;
+  /** A request found as many answers before it as may wait for the disk. */
+  crowded(): void;
   closed(peer: Peer, reason: CloseReason): void;
   handshake(report: HandshakeReport): void;
   refusal(refusal: Refusal, code: number, context: Context): void;

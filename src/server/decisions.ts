@@ -27,6 +27,8 @@ export class Decisions {
   readonly #share: Share;
   /** Questions that wait for time, or take several turns, one of which goes on in each. */
   readonly #unfinished: Work[] = [];
+  /** How many answers wait for what they rest on. */
+  #waiting = 0;
 
   constructor(parts: DatapathParts, turn: Turn, share: Share, out: DecisionsOut) {
     this.#parts = parts;
@@ -61,8 +63,14 @@ export class Decisions {
     if (outcome.kind === 'unfinished') return this.#goOnLater(work, outcome.goOn);
     if (!view.restsOnPending) return this.#answer(work, outcome.reply, outcome.refusal);
     // An answer that rests on what may still vanish waits for it, and is decided again: that it was asked for before
-    // does not say that it was stored.
+    // does not say that it was stored. Those that change nothing are remembered by nobody, and so are counted here.
+    if (this.#waiting >= maxWaiting) {
+      this.#parts.report.crowded();
+      return this.#answer(work, unavailable(retryAfterSeconds));
+    }
+    this.#waiting++;
     store.commit(emptyCommit, () => {
+      this.#waiting--;
       this.#turn.begin(undefined);
       this.#decideAgain(work, 'conflict');
       this.#turn.end();
@@ -165,4 +173,5 @@ const wantsEcho: ReadonlySet<string> = new Set<RefusalReason>(['address-not-prov
 export const unlimited = Number.POSITIVE_INFINITY;
 const maxAttempts = 5;
 export const maxUnfinished = 16;
+export const maxWaiting = 8192;
 const retryAfterSeconds = 30;

@@ -4,7 +4,7 @@ import { maxHeld, maxHolding } from '../dtls/associationSender.ts';
 import { maxMoves } from '../dtls/moves.ts';
 import { defaultLimits as dtlsLimits } from '../dtls/settings.ts';
 import { observerLimits } from '../service/observers.ts';
-import { maxUnfinished } from './decisions.ts';
+import { maxUnfinished, maxWaiting } from './decisions.ts';
 import { intakeLimits } from './intake.ts';
 import { maxPlainPeers } from './plainPeers.ts';
 import { linesPerSecond } from './report.ts';
@@ -156,6 +156,12 @@ export const limits: readonly Limit[] = [
     standard: `${maxUnfinished} waiting`,
     bites: 'Half of the time is for questions: one behind so many is answered 5.03.',
     counter: 'server.questionsRefused',
+  },
+  {
+    name: 'waiting-answers',
+    standard: count(maxWaiting),
+    bites: 'A request whose answer rests on what is on its way to the disk is answered 5.03 while so many wait for it.',
+    counter: 'server.waitingRefused',
   },
   {
     name: 'plain-peers',

@@ -19,6 +19,7 @@ export function createReport(log: Logger, failed: (report: HandshakeReport) => v
     moves: 0,
     plainDisplaced: 0,
     questionsRefused: 0,
+    waitingRefused: 0,
     linesSuppressed: 0,
   };
   const limited = limitedLog(log, () => counters.linesSuppressed++);
@@ -35,6 +36,9 @@ export function createReport(log: Logger, failed: (report: HandshakeReport) => v
     },
     busy() {
       counters.questionsRefused++;
+    },
+    crowded() {
+      counters.waitingRefused++;
     },
     closed(_peer, reason) {
       count(counters.closed, reason);
@@ -104,6 +108,8 @@ export interface ServerCounters {
   plainDisplaced: number;
   /** Lookups that were put off, since as many waited for their turn as may. */
   questionsRefused: number;
+  /** Requests that were put off, since as many answers waited for the disk as may. */
+  waitingRefused: number;
   /** Lines that the log was spared. */
   linesSuppressed: number;
 }

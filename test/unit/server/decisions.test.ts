@@ -1,0 +1,64 @@
+import t from 'tap';
+import { noBytes } from '../../../src/base/bytes.ts';
+import type { Peer } from '../../../src/base/peer.ts';
+import type { Instant, Now, WallTime } from '../../../src/base/time.ts';
+import { codeText, Method, ResponseCode } from '../../../src/coap/codec/code.ts';
+import { reply } from '../../../src/coap/codec/message.ts';
+import type { Exchange } from '../../../src/coap/exchange.ts';
+import type { DatapathParts } from '../../../src/server/datapathParts.ts';
+import { Decisions, type DecisionsOut, maxWaiting, unlimited, type Work } from '../../../src/server/decisions.ts';
+import { Share } from '../../../src/server/share.ts';
+import { Turn } from '../../../src/server/turn.ts';
+
+t.test('removals that come again and again while the disk is slow would wait in a queue without end', async t => {
+  const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
+  const answers: string[] = [];
+  const settled: (() => void)[] = [];
+  let isPending = true;
+  let crowded = 0;
+  const parts = {
+    store: {
+      view: () => ({ restsOnPending: isPending }),
+      commit: (_: unknown, done: () => void) => settled.push(done),
+    },
+    coap: { respond: (_now: Now, _exchange: Exchange, { code }: { code: number }) => answers.push(codeText(code)) },
+    report: { answered: () => undefined, crowded: () => crowded++ },
+  } as unknown as DatapathParts;
+  const turn = new Turn(
+    () => now,
+    () => undefined,
+  );
+  const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
+  const exchange: Exchange = {
+    peer: 1 as Peer,
+    messageId: 1,
+    confirmable: true,
+    code: Method.DELETE,
+    token: noBytes,
+    block1: undefined,
+    block2: undefined,
+    acknowledged: false,
+  };
+  const work = (): Work => ({
+    exchange,
+    context: {} as Work['context'],
+    decide: () => ({ kind: 'reply', reply: reply(ResponseCode.NotFound) }),
+    limit: unlimited,
+    searching: false,
+    attempts: 0,
+  });
+  for (let n = 0; n < maxWaiting + 100; n++) decisions.decide(work());
+  t.equal(settled.length, maxWaiting);
+  t.strictSame(
+    answers,
+    Array.from({ length: 100 }, () => '5.03'),
+    'those who find no room hear so at once',
+  );
+  t.equal(crowded, 100);
+  isPending = false;
+  for (const done of settled.splice(0)) done();
+  t.equal(answers.filter(code => code === '4.04').length, maxWaiting, 'those who waited are answered');
+  isPending = true;
+  decisions.decide(work());
+  t.equal(settled.length, 1, 'and there is room again');
+});
