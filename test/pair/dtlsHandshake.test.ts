@@ -1,18 +1,17 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type Bytes, concatBytes, utf8 } from '../../src/base/bytes.ts';
+import { type Bytes, utf8 } from '../../src/base/bytes.ts';
 import { allCipherSuites, cipherSuite, cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
-import { decodeClientHello, encodeClientHello } from '../../src/dtls/codec/clientHello.ts';
 import { ExtensionType } from '../../src/dtls/codec/extension.ts';
-import { decodeFragments, encodeHandshake, HandshakeType } from '../../src/dtls/codec/handshake.ts';
-import { decodeRecord, encodePlainRecord, recordHeaderLength } from '../../src/dtls/codec/record.ts';
+import { decodeFragments, HandshakeType } from '../../src/dtls/codec/handshake.ts';
 import { decodeServerHello } from '../../src/dtls/codec/serverHello.ts';
 import { describe, type HandshakePair, handshakePair, ownerOf, recordsOf, split } from '../support/handshakePair.ts';
+import { rewriteHello } from '../support/rewriting.ts';
 
 t.test('a handshake takes six flights, and then data flows both ways', async t => {
   const pair = handshakePair().connect();
   t.equal(pair.client.connections, 1);
-  t.strictSame(lines(pair), [
+  t.strictSame(pair.lines(), [
     '→ clientHello(0)',
     '← helloVerifyRequest(0)',
     '→ clientHello(1)',
@@ -51,19 +50,19 @@ t.test('the server chooses by its own order, and only what it was told to speak'
 
 t.test('a hello with sixty suites, ours the last, is served', async t => {
   const pair = handshakePair();
-  rewriteHello(pair, hello => ({
+  rewriteHello(pair, 'client', hello => ({
     ...hello,
     cipherSuites: [...Array.from({ length: 59 }, (_, n) => 0x1300 + n), 0xc0a8],
   }));
   pair.client.connect();
   pair.pass(100);
-  t.match(lines(pair)[3], /serverHello/);
+  t.match(pair.lines()[3], /serverHello/);
 });
 
 t.test('unknown extensions are ignored, and what we know is answered', async t => {
   const answers = (extensions: [number, Bytes][], suites = [0xc0a8]): Map<number, Bytes> | string => {
     const pair = handshakePair();
-    rewriteHello(pair, hello => ({ ...hello, cipherSuites: suites, extensions: new Map(extensions) }));
+    rewriteHello(pair, 'client', hello => ({ ...hello, cipherSuites: suites, extensions: new Map(extensions) }));
     pair.client.connect();
     pair.pass(100);
     const flight = pair.datagramsFrom('server')[1]!;
@@ -89,7 +88,7 @@ t.test('unknown extensions are ignored, and what we know is answered', async t =
 
 t.test('an older version is refused by name', async t => {
   const pair = handshakePair();
-  rewriteHello(pair, hello => ({ ...hello, version: 0xfeff }));
+  rewriteHello(pair, 'client', hello => ({ ...hello, version: 0xfeff }));
   pair.connect();
   t.strictSame(pair.client.closed, ['alert protocolVersion']);
   t.match(pair.failed, [{ fault: 'protocol-version' }]);
@@ -356,10 +355,6 @@ t.test('a record that would be too long is neither sent nor delivered', async t 
   t.equal(pair.delivered.length, 0);
 });
 
-function lines(pair: HandshakePair): string[] {
-  return pair.ladder.map(line => line.trim().replace(/^\d+ /, ''));
-}
-
 /** The server's protected records, each named by its session and its sequence number: the nonce under that key. */
 function recordsSealed(pair: HandshakePair): string[] {
   return pair.sent
@@ -367,20 +362,4 @@ function recordsSealed(pair: HandshakePair): string[] {
     .flatMap(({ datagram, session }) =>
       recordsOf(datagram).flatMap(({ epoch, sequence }) => (epoch === 1 ? [`${session}:${sequence}`] : [])),
     );
-}
-
-function rewriteHello(
-  pair: HandshakePair,
-  change: (hello: NonNullable<ReturnType<typeof decodeClientHello>>) => Parameters<typeof encodeClientHello>[0],
-): void {
-  pair.intercept = (from, datagram) => {
-    if (from === 'server') return [datagram];
-    const record = decodeRecord(datagram, 0)!;
-    const fragment = decodeFragments(record.fragment)?.[0];
-    if (fragment?.type !== HandshakeType.clientHello) return [datagram];
-    const body = encodeClientHello(change(decodeClientHello(fragment.body)!));
-    const message = encodeHandshake(HandshakeType.clientHello, fragment.messageSequence, body);
-    const rest = datagram.subarray(recordHeaderLength + record.fragment.length);
-    return [concatBytes(encodePlainRecord(record.type, record.version, record.sequence, message), rest)];
-  };
 }

@@ -10,17 +10,18 @@ import {
   ecdheSuites,
   pskSuites,
 } from '../../src/dtls/codec/cipherSuite.ts';
-import { type ClientHello, decodeClientHello, encodeClientHello } from '../../src/dtls/codec/clientHello.ts';
+import type { ClientHello } from '../../src/dtls/codec/clientHello.ts';
 import { encodeClientKeyExchange } from '../../src/dtls/codec/clientKeyExchange.ts';
 import { ExtensionType } from '../../src/dtls/codec/extension.ts';
 import { decodeFragments, encodeHandshake, HandshakeType } from '../../src/dtls/codec/handshake.ts';
 import { encodeGroups, NamedGroup, namedGroups } from '../../src/dtls/codec/namedGroup.ts';
-import { decodeRecord, encodePlainRecord } from '../../src/dtls/codec/record.ts';
-import { decodeServerHello, encodeServerHello, type ServerHello } from '../../src/dtls/codec/serverHello.ts';
+import { encodePlainRecord } from '../../src/dtls/codec/record.ts';
+import type { ServerHello } from '../../src/dtls/codec/serverHello.ts';
 import { decodeServerKeyExchange, encodeServerKeyExchange } from '../../src/dtls/codec/serverKeyExchange.ts';
 import { ephemeralKey } from '../../src/dtls/crypto/ecdhe.ts';
 import { openRecord, sealRecord } from '../../src/dtls/protection.ts';
 import { describe, type HandshakePair, handshakePair, recordsOf, split } from '../support/handshakePair.ts';
+import { rewriteHello } from '../support/rewriting.ts';
 
 const ecdhe = ecdheSuites[0]!;
 const ccm8 = cipherSuite(0xc0a8)!;
@@ -162,18 +163,7 @@ t.test(
   async t => {
     const told = (change: (hello: ServerHello) => Partial<ServerHello>, suites = pskSuites): readonly string[] => {
       const pair = handshakePair({ suites, clientSuites: suites });
-      pair.intercept = (from, datagram) => {
-        const [record] = recordsOf(datagram);
-        const [first] = decodeFragments(record!.fragment) ?? [];
-        if (from === 'client' || first?.type !== HandshakeType.serverHello) return [datagram];
-        const hello = decodeServerHello(first.body)!;
-        const message = encodeHandshake(
-          first.type,
-          first.messageSequence,
-          encodeServerHello({ ...hello, ...change(hello) }),
-        );
-        return [encodePlainRecord(22, record!.version, record!.sequence, message)];
-      };
+      rewriteHello(pair, 'server', hello => ({ ...hello, ...change(hello) }));
       return pair.connect().client.closed;
     };
     const extended = (type: number, data: Bytes) => (hello: ServerHello) => ({
@@ -268,13 +258,7 @@ function answerTo(
   suites?: readonly CipherSuite[],
 ): string {
   const pair = handshakePair({ clientSuites, ...(suites && { suites }) });
-  pair.intercept = (from, datagram) => {
-    const record = decodeRecord(datagram, 0)!;
-    const first = decodeFragments(record.fragment)?.[0];
-    if (from === 'server' || first?.type !== HandshakeType.clientHello) return [datagram];
-    const body = encodeClientHello(change(decodeClientHello(first.body)!));
-    return [encodePlainRecord(22, record.version, record.sequence, encodeHandshake(1, first.messageSequence, body))];
-  };
+  rewriteHello(pair, 'client', change);
   pair.client.connect();
   pair.pass(35);
   return describe(pair.datagramsFrom('server').at(-1)!);

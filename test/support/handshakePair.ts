@@ -172,6 +172,11 @@ export class HandshakePair {
     this.resumable.set(toHex(sessionIds.of(origin)), kept);
   }
 
+  /** What was said, from this line of the ladder on, without the times. */
+  lines(from = 0): string[] {
+    return this.ladder.slice(from).map(line => line.slice(line.search(/[→←]/)));
+  }
+
   datagramsFrom(from: 'client' | 'server'): Bytes[] {
     return this.sent.filter(one => one.from === from).map(one => one.datagram);
   }
@@ -301,6 +306,15 @@ export interface ClientPairOptions {
 export function handshakePair(options: PairOptions = {}): HandshakePair {
   return new HandshakePair(options);
 }
+
+/** A server that keeps what sessions can be resumed with, and a client that has one. */
+export function resumingPair(options: PairOptions = {}): HandshakePair {
+  return handshakePair({ resumption: true, ...options }).connect();
+}
+
+/** How the server goes on with a session, and how it makes a new one. */
+export const resumedFlight = /← serverHello\(1\) \[changeCipherSpec\]/;
+export const fullFlight = /← serverHello\(1\) .*serverHelloDone/;
 
 export const ownerOf = (n: number): Owner => ({ row: n, credential: n });
 
