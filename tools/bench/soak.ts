@@ -1,6 +1,7 @@
 import { progressBar } from '../../src/cli/progress.ts';
 import { defaultLimits } from '../../src/coap/settings.ts';
 import { round } from './figures.ts';
+import type { MeasuredProcess } from './measured.ts';
 import { startOurs } from './ourServer.ts';
 import { type Setting, scenarios } from './scenarios.ts';
 import { type Findings, inFreshDirectory, type StudyOptions } from './study.ts';
@@ -8,8 +9,8 @@ import { type Findings, inFreshDirectory, type StudyOptions } from './study.ts';
 /**
  * Millions of requests of a fleet that stays the same, to see whether memory grows: updates on a thousand sessions,
  * registrations on plain CoAP of devices that are all there after the first tenth, and sessions that are resumed. Compared
- * are the anonymous memory in the second tenth and in the last one, each the least of several looks, so that where the
- * garbage collector happens to be does not count. The store's pages, which the system takes back, are shown beside it.
+ * are the anonymous memory in the second tenth and in the last one, each the least of a look five times a second, so that
+ * where the garbage collector happens to be does not count. The store's pages, which the system takes back, are shown beside it.
  */
 export function measureSoak({ count = 10_000_000, inFlight: width }: StudyOptions): Promise<Findings> {
   return inFreshDirectory(async data => {
@@ -42,25 +43,20 @@ export function measureSoak({ count = 10_000_000, inFlight: width }: StudyOption
       let failed = 0;
       const start = performance.now();
       for (let part = 0; part < parts; part++) {
-        const looked: { rssBytes: number; rssAnonBytes: number }[] = [];
         const began = performance.now();
-        for (let look = 0; look < looks; look++) {
-          for (const { run, share } of mix) {
-            const operations = Math.ceil((count / parts / looks) * share);
-            failed += (await run.run(operations)).failed;
-            done += operations;
-            bar.at(Math.min(done, count), failed === 0 ? '' : `${failed} failed`);
+        const least = await leastMemory(server, async () => {
+          for (let turn = 0; turn < turns; turn++) {
+            for (const { run, share } of mix) {
+              const operations = Math.ceil((count / parts / turns) * share);
+              failed += (await run.run(operations)).failed;
+              done += operations;
+              bar.at(Math.min(done, count), failed === 0 ? '' : `${failed} failed`);
+            }
           }
-          looked.push(server.memory());
-        }
-        const now = performance.now();
-        table.push({
-          requests: done,
-          afterSeconds: Math.round((now - start) / 1000),
-          perSecond: Math.round((1000 * count) / parts / (now - began)),
-          rssAnonBytes: Math.min(...looked.map(({ rssAnonBytes }) => rssAnonBytes)),
-          rssBytes: Math.min(...looked.map(({ rssBytes }) => rssBytes)),
         });
+        const now = performance.now();
+        const perSecond = Math.round((1000 * count) / parts / (now - began));
+        table.push({ requests: done, afterSeconds: Math.round((now - start) / 1000), perSecond, ...least });
       }
       bar.end();
       for (const { run } of mix) await run.end();
@@ -69,6 +65,20 @@ export function measureSoak({ count = 10_000_000, inFlight: width }: StudyOption
       await server.stop();
     }
   });
+}
+
+/** The least that it is during some work. */
+async function leastMemory(server: MeasuredProcess, work: () => Promise<void>): Promise<Memory> {
+  let least = server.memory();
+  const timer = setInterval(() => {
+    const { rssBytes, rssAnonBytes } = server.memory();
+    least = {
+      rssBytes: Math.min(least.rssBytes, rssBytes),
+      rssAnonBytes: Math.min(least.rssAnonBytes, rssAnonBytes),
+    };
+  }, lookMilliseconds);
+  await work().finally(() => clearInterval(timer));
+  return least;
 }
 
 /** Of parts that are equally long. */
@@ -88,19 +98,21 @@ export function soakVerdict(table: readonly Part[], failed: number): Pick<Findin
   return { figures: { requests: late.requests, failed, growthPercent, verdict }, fault };
 }
 
-export interface Part {
+type Memory = ReturnType<MeasuredProcess['memory']>;
+
+export interface Part extends Memory {
   /** So far. */
   readonly requests: number;
   readonly afterSeconds: number;
   readonly perSecond: number;
-  readonly rssAnonBytes: number;
-  readonly rssBytes: number;
   readonly [more: string]: number;
 }
 
 const peers = 1000;
 const parts = 10;
-const looks = 5;
+/** Of each kind of request, within a part. */
+const turns = 10;
+const lookMilliseconds = 200;
 const registrationShare = 0.1;
 const resumptionShare = 0.02;
 const mostPercent = 5;
