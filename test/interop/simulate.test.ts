@@ -67,6 +67,25 @@ t.test('a simulated fleet registers over real UDP', async t => {
     t.match(JSON.parse(run.stdout), { registered: 10 });
   });
 
+  for (const [what, sockets, url] of [
+    ['each on a socket of its own', [], `coaps://${server.coaps}`],
+    ['on few sockets that they share', ['--sockets', '5'], `coaps://${server.coaps}`],
+    ['over plain CoAP', [], `coap://${server.coap}`],
+  ] as const) {
+    await t.test(`devices that live and move would not hear the answers to their updates, ${what}`, async t => {
+      const mix = join(t.testdir(), 'mix.yaml');
+      await writeFile(mix, '- { share: 1, update: 1, roam: 2 }\n');
+      const names = ['--data', server.data, '--prefix', what.replaceAll(' ', '-')];
+      const life = ['--mix', mix, '--duration', '6', '--json'];
+      const run = await runTool('simulate/main', '--devices', '10', '--server', url, ...names, ...life, ...sockets);
+      t.equal(run.code, 0, run.stderr);
+      const { latencies, moves, failed } = JSON.parse(run.stdout) as Summary;
+      t.ok(moves >= 10, `${moves} moves`);
+      t.ok(latencies.update!.count >= 20, `${latencies.update!.count} updates were answered`);
+      t.equal(failed, 0);
+    });
+  }
+
   await t.test('and says by reason what failed', async t => {
     const run = await runTool(
       'simulate/main',

@@ -102,8 +102,8 @@ function nextLoopback(): string {
   return `127.${1 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`;
 }
 
-/** In this very turn, so that a socket is bound when it is made. */
-const literal: SocketOptions['lookup'] = (host, _options, found) => found(null, host, 4);
+/** In this very turn, so that a socket is bound or connected when it is made. Only for addresses, not for names. */
+export const literal: SocketOptions['lookup'] = (host, _options, found) => found(null, host, isIPv6(host) ? 6 : 4);
 
 let loopbacks = 0;
 /** Below those that a system gives away by itself, and another one for most other processes that do this too. */

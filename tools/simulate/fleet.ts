@@ -32,6 +32,7 @@ export class Fleet {
   readonly #nodes: SimulatedNode[] = [];
   /** The socket of each device, -1 for none. */
   readonly #socketOf: Int32Array;
+  readonly #floodSockets: number[] = [];
   readonly #due = new Deadlines<number>();
   /** Those that wait for their turn to connect, first come first served. */
   readonly #waiting: number[] = [];
@@ -54,7 +55,8 @@ export class Fleet {
 
   static async open(options: FleetOptions): Promise<Fleet> {
     const fleet = new Fleet(options);
-    fleet.#sockets = await Sockets.open(options.server, options.sockets, (device, datagram) =>
+    const more = fleet.#shares ? fleet.#floodSocketCount : 0;
+    fleet.#sockets = await Sockets.open(options.server, options.sockets + more, fleet.#shares, (device, datagram) =>
       fleet.#arrived(device, datagram),
     );
     for (let index = 0; index < options.devices.length; index++) fleet.#nodes.push(fleet.#node(index));
@@ -109,7 +111,8 @@ export class Fleet {
         dialect,
         registration: device.registration,
         dtls: secure ? { identity, key } : undefined,
-        cid: this.#shares ? cidOf(index) : undefined,
+        // Without one nobody would find the session of a device that moves.
+        cid: this.#shares || group.roam !== undefined ? cidOf(index) : undefined,
         lives,
       },
       this.#nodeOut(index),
@@ -121,6 +124,14 @@ export class Fleet {
     return this.#options.secure && this.#options.sockets < this.#options.devices.length;
   }
 
+  /** Where sockets are shared, floods have some of their own: what comes back to them is for nobody else. */
+  get #floodSocketCount(): number {
+    const { groups, groupOf } = this.#options;
+    let floods = 0;
+    for (const group of groupOf) if (groups[group]!.flood !== undefined) floods++;
+    return Math.min(floods, mostFloodSockets);
+  }
+
   #nodeOut(index: number): NodeOut {
     return {
       transmit: datagram => this.#transmit(index, datagram),
@@ -130,7 +141,7 @@ export class Fleet {
       leave: () => this.#leave(index),
       moveAway: () => {
         this.figures.moves++;
-        this.#socketOf[index] = this.#random.below(this.#sockets.count);
+        this.#socketOf[index] = this.#sockets.move(index, bound => this.#random.below(bound));
       },
       connected: took => this.figures.handshakes.record(micros(took)),
       answered: (what, took) => {
@@ -209,7 +220,7 @@ export class Fleet {
   #connectNext(): void {
     while (this.#connecting.size < this.#options.inFlight && this.#head < this.#waiting.length) {
       const index = this.#waiting[this.#head]!;
-      const socket = this.#sockets.hold(index, index % this.#sockets.count);
+      const socket = this.#sockets.hold(index);
       if (socket === undefined) return;
       this.#head++;
       if (this.#head > 4096 && this.#head * 2 > this.#waiting.length) {
@@ -248,10 +259,17 @@ export class Fleet {
     }
   }
 
+  #floodSocket(index: number): number {
+    const own = this.#floodSockets.length < mostFloodSockets || !this.#shares ? this.#sockets.hold(index) : undefined;
+    if (own === undefined) return this.#floodSockets[index % this.#floodSockets.length]!;
+    this.#floodSockets.push(own);
+    return own;
+  }
+
   /** Hellos with new randoms, that nobody goes on with. */
   #flood(index: number, perSecond: number): void {
     const random = new SeededRandom(this.#options.seed * 7919 + index);
-    const socket = index % this.#sockets.count;
+    const socket = this.#floodSocket(index);
     const now = systemNow();
     const client = new DtlsClient({ random, identity: utf8('flood'), key: noBytes });
     const timer = setInterval(() => {
@@ -296,6 +314,8 @@ export interface FleetFigures {
   moves: number;
   hellos: number;
 }
+
+const mostFloodSockets = 16;
 
 function micros(took: Milliseconds): number {
   return Math.max(1, Math.round(took * 1000));
