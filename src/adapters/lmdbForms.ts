@@ -29,6 +29,7 @@ import type { Dialect } from '../lwm2m/registrationRequest.ts';
  * | `desired` | row, 32 bits; path | CBOR, see `lmdbModelForms` |
  * | `profiles` | name | CBOR: its text, and where it came from |
  * | `origins` | association | credential id, 32 bits: whose session can be resumed by it |
+ * | `handshakes` | place in a ring | CBOR, see `handshakeLog` |
  */
 export const storeForm = 3;
 

@@ -2,6 +2,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFile, unlink, writeFile } from 'node:fs/promises';
 import { connect, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { closeSocket, listenAt, socketName } from './directorySocket.ts';
 import { OperatorError } from './operatorError.ts';
 import { withDoor } from './storeDoor.ts';
@@ -57,39 +58,54 @@ export class PauseRequests {
 
 function hear(socket: Socket, key: Buffer, gate: WriteGate): void {
   const nonce = randomBytes(nonceLength);
-  const timer = setTimeout(() => socket.destroy(), longestPause);
+  let timer = setTimeout(() => socket.destroy(), longestProof);
   socket.once('close', () => clearTimeout(timer));
   socket.once('data', async proof => {
+    clearTimeout(timer);
     if (proof.length !== proofLength || !timingSafeEqual(proof, prove(key, nonce))) return socket.destroy();
     const goOn = await gate.pause();
     if (socket.destroyed) return goOn();
     socket.once('close', goOn);
-    timer.refresh();
+    timer = setTimeout(() => socket.destroy(), longestPause);
     socket.write(Uint8Array.of(1));
   });
   socket.write(nonce);
 }
 
-/** Has the server on a directory pause, if one runs there. Call what it resolves to when the store is open. */
+/**
+ * Has the server on a directory pause, if one runs there. Call what it resolves to when the store is open. Only who finds
+ * nobody there goes on without it: a server that hangs up may have too many who ask.
+ */
 export async function pauseServer(directory: string): Promise<() => void> {
   const key = await readKey(directory);
   if (key === undefined) return () => undefined;
-  const socket = connect(await socketName(directory, 'pause'));
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      socket.destroy();
-      reject(new OperatorError(`the server on ${directory} does not answer: is it stopped, or overloaded?`));
-    }, patience);
-    const settle = () => {
+  const name = await socketName(directory, 'pause');
+  const end = performance.now() + patience;
+  for (; performance.now() < end; await pause(retryMilliseconds)) {
+    const answer = await ask(name, key, end - performance.now());
+    if (answer === 'nobody') return () => undefined;
+    if (answer !== 'hung-up') return () => void answer.destroy();
+  }
+  throw new OperatorError(`the server on ${directory} does not answer: is it stopped, or overloaded?`);
+}
+
+/** The connection that keeps the server paused. */
+function ask(name: string, key: Buffer, milliseconds: number): Promise<Socket | 'nobody' | 'hung-up'> {
+  const socket = connect(name);
+  return new Promise(resolve => {
+    const timer = setTimeout(() => socket.destroy(), milliseconds);
+    const settle = (answer: Socket | 'nobody' | 'hung-up') => {
       clearTimeout(timer);
-      resolve(() => void socket.destroy());
+      resolve(answer);
     };
     socket.once('data', nonce => {
-      socket.once('data', settle);
+      socket.once('data', () => settle(socket));
       socket.write(prove(key, nonce));
     });
-    // None runs, or it ended: then nobody writes who does not take the door.
-    socket.on('error', () => undefined).once('close', settle);
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => {
+      if (code === 'ECONNREFUSED' || code === 'ENOENT') settle('nobody');
+    });
+    socket.once('close', () => settle('hung-up'));
   });
 }
 
@@ -111,7 +127,9 @@ const keyFile = 'pause.key';
 const keyLength = 32;
 const nonceLength = 16;
 const proofLength = 32;
-const maxConnections = 16;
-/** How long a command may take to open the store, and how long it waits for the server, in milliseconds. */
+export const maxConnections = 16;
+/** How long who connects may take for his proof, a command to open the store, and it waits for the server, in milliseconds. */
+const longestProof = 1000;
 const longestPause = 5000;
 const patience = 15_000;
+const retryMilliseconds = 20;

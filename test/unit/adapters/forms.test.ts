@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { Encoder } from 'cbor-x';
 import t from 'tap';
+import { openEnvironment } from '../../../src/adapters/lmdbEnvironment.ts';
 import { decodeEvent, decodeName, encodeEvent, encodeName, rowOfEvent } from '../../../src/adapters/lmdbForms.ts';
 import { utf8 } from '../../../src/base/bytes.ts';
 import type { WallTime } from '../../../src/base/time.ts';
@@ -47,4 +49,17 @@ t.test('a store of an earlier form has names and events in CBOR, and they are st
     details: { lifetime: 60 },
   });
   t.equal(rowOfEvent(event), 70_000);
+});
+
+t.test('docs/registry.md and the sources name each database', async t => {
+  const environment = await openEnvironment(t.testdir(), true);
+  const databases = Object.keys(environment).filter(name => !['directory', 'gate', 'root'].includes(name));
+  await environment.root.close();
+  const page = await readFile('docs/registry.md', 'utf8');
+  const table = page.slice(page.indexOf('## What is in the store'), page.indexOf('A device is **one record'));
+  const documented = [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name!);
+  t.strictSame(documented.sort(), databases.sort());
+  const forms = await readFile('src/adapters/lmdbForms.ts', 'utf8');
+  const coded = new Set([...forms.matchAll(/^ \* \| `(\w+)` \|/gm)].map(([, name]) => name!));
+  t.strictSame([...coded].sort(), databases);
 });

@@ -8,7 +8,7 @@ import t, { type Test } from 'tap';
 import { socketName } from '../../../src/adapters/directorySocket.ts';
 import { openEnvironment, transact, writeMeta } from '../../../src/adapters/lmdbEnvironment.ts';
 import { LmdbStore } from '../../../src/adapters/lmdbStore.ts';
-import { PauseRequests, pauseServer } from '../../../src/adapters/pauseRequests.ts';
+import { maxConnections, PauseRequests, pauseServer } from '../../../src/adapters/pauseRequests.ts';
 import { withDoor } from '../../../src/adapters/storeDoor.ts';
 import { WriteGate } from '../../../src/adapters/writeGate.ts';
 
@@ -106,6 +106,19 @@ t.test('anybody on the machine could stop the server from writing', async t => {
   stranger.write(new Uint8Array(32));
   await once(stranger, 'close');
   t.notOk(gate.isPaused);
+});
+
+t.test('a server with too many who ask would be taken for none', async t => {
+  const directory = await inDirectory(t);
+  const gate = new WriteGate(directory);
+  const requests = await PauseRequests.listen(directory, gate);
+  t.teardown(() => requests.close());
+  const name = await socketName(directory, 'pause');
+  const strangers = Array.from({ length: maxConnections }, () => connect(name).on('error', () => undefined));
+  await Promise.all(strangers.map(stranger => once(stranger, 'data')));
+  const goOn = await pauseServer(directory);
+  t.ok(gate.isPaused, 'it comes to its turn when those who prove nothing are gone');
+  goOn();
 });
 
 t.test('a command would wait for a server that is not there', async t => {
