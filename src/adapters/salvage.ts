@@ -26,9 +26,10 @@ import { fillIndex } from './lmdbUpgrade.ts';
 import { makeDirectory } from './makeDirectory.ts';
 import { OperatorError } from './operatorError.ts';
 import { place, wantRoom, withStage } from './staging.ts';
-import { readAll, storePath } from './storeCheck.ts';
+import { type Census, type Orphans, takeCensus } from './storeCensus.ts';
+import { storePath } from './storeCheck.ts';
 import { startAnew } from './storeCopy.ts';
-import { type Header, StoreFile } from './storeFile.ts';
+import { type Header, StoreFile, type Tree } from './storeFile.ts';
 import { type Entry, StorePages } from './storePages.ts';
 
 /**
@@ -49,14 +50,19 @@ export async function salvage(
   if (present.length > 0) throw new OperatorError(`${into} is not empty: name a directory that is not there yet`);
   const file = StoreFile.open(storePath(directory));
   try {
-    const header = bestHeader(file);
+    const { header, census } = bestHeader(file);
     await makeDirectory(into);
     await wantRoom(into, file.size);
     return await withStage(into, async stage => {
       const environment = await openEnvironment(stage, true);
       let result: SalvageResult;
       try {
-        const saved = await copyAll(file, header, environment, progress);
+        const saved = await copyAll(
+          new StorePages(file, header, () => undefined),
+          census.orphans,
+          environment,
+          progress,
+        );
         if (readMeta(environment, 'keys') === undefined) {
           throw new OperatorError('the keys that seal all credentials cannot be read: restore a backup');
         }
@@ -85,22 +91,24 @@ export interface SalvageResult {
   readonly doubled: number;
 }
 
-/** The header with less damage behind it; the newer one if there is no difference. */
-function bestHeader(file: StoreFile): Header {
+/** The header behind which less is lost; the newer one if there is no difference. */
+function bestHeader(file: StoreFile): { header: Header; census: Census } {
   const { headers, damage } = file.headers();
-  const ranked = headers.map(header => ({ header, damage: readAll(file, header).damage.length }));
-  const best = ranked.sort((a, b) => a.damage - b.damage)[0];
+  const ranked = headers.map(header => ({ header, census: takeCensus(file, header, isSaved) }));
+  const best = ranked.reduce<(typeof ranked)[number] | undefined>(
+    (least, other) => (least === undefined || other.census.lost < least.census.lost ? other : least),
+    undefined,
+  );
   if (best === undefined) throw new OperatorError(`nothing can be read: ${damage.join('; ')}. Restore a backup`);
-  return best.header;
+  return best;
 }
 
 async function copyAll(
-  file: StoreFile,
-  header: Header,
+  pages: StorePages,
+  orphans: Orphans | undefined,
   environment: Environment,
   progress: Progress,
 ): Promise<SalvageResult['saved']> {
-  const pages = new StorePages(file, header, () => undefined);
   const trees = pages.databases();
   const saved: Record<string, { kept: number; lost: number }> = {};
   for (const [name, read] of Object.entries(savedDatabases)) {
@@ -114,9 +122,9 @@ async function copyAll(
         for (const { key, value } of batch) put(key, value);
       });
       batch = [];
-      progress('write', pages.pages, header.lastPage);
+      progress('write', pages.pages, pages.header.lastPage);
     };
-    for (const entry of pages.entries(tree, name)) {
+    for (const entry of entriesOf(pages, tree, name, orphans)) {
       if (!canBeRead(() => read(entry))) continue;
       kept++;
       batch.push({ key: entry.key.slice(), value: entry.value.slice() });
@@ -126,6 +134,12 @@ async function copyAll(
     saved[name] = { kept, lost: Math.max(0, tree.entries - kept) };
   }
   return saved;
+}
+
+/** What its pages lead to, and then what nothing leads to any more. */
+function* entriesOf(pages: StorePages, tree: Tree, name: string, orphans: Orphans | undefined): Generator<Entry, void> {
+  yield* pages.entries(tree, name);
+  if (orphans?.database === name) for (const leaf of orphans.leaves) yield* pages.leafEntries(leaf, name);
 }
 
 /** What is saved, and what has to be readable in it. Names and the index are made anew; sessions must not wake. */
@@ -141,6 +155,10 @@ const savedDatabases: Readonly<Record<string, (entry: Entry) => unknown>> = {
   events: ({ value }) => decodeEvent(0, value),
   handshakes: () => undefined,
 };
+
+function isSaved(database: string): boolean {
+  return database in savedDatabases;
+}
 
 /** Puts an entry into the sub-database of the same name, whatever its keys mean. */
 function putter(environment: Environment, name: string): (key: Bytes, value: Bytes) => void {

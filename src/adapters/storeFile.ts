@@ -103,14 +103,18 @@ export interface Header {
 
 export interface Tree {
   readonly entries: number;
+  /** Of all kinds: branches, leaves, and those of long values. */
+  readonly pages: number;
   /** A page number; `undefined` if the tree is empty. */
   readonly root: number | undefined;
 }
 
 export function readTree(bytes: Bytes, at: number): Tree {
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, treeLength);
+  const number = (offset: number): number => Number(view.getBigUint64(offset, true));
   const root = view.getBigUint64(40, true);
-  return { entries: Number(view.getBigUint64(32, true)), root: root === noPage ? undefined : Number(root) };
+  const pages = number(8) + number(16) + number(24);
+  return { entries: number(32), pages, root: root === noPage ? undefined : Number(root) };
 }
 
 export const treeLength = 48;

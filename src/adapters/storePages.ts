@@ -62,19 +62,26 @@ export class StorePages {
         descend(childOf(page, index));
         continue;
       }
-      const node = nodeOf(page, index);
       found++;
-      const flags = page.readUInt16LE(node + 4);
-      const start = node + nodeHeaderLength;
-      const end = start + page.readUInt16LE(node + 6);
-      const length = page.readUInt32LE(node);
-      const value =
-        (flags & bigData) === 0 ? view(page, end, end + length) : this.#long(page, end, length, number, broken);
-      if (value === undefined) continue;
-      yield { key: view(page, start, end), value, isDatabase: (flags & subDatabase) !== 0 };
+      const entry = this.#entry(page, number, index, broken);
+      if (entry !== undefined) yield entry;
     }
     if (!damaged && found !== tree.entries) {
       broken(tree.root ?? 0, `there are ${found} entries, and there should be ${tree.entries}`);
+    }
+  }
+
+  /** The entries of one leaf, whatever leads to it, as views that are valid until the next one. */
+  *leafEntries(number: number, database: string): Generator<Entry, void> {
+    const broken: Broken = (page, what) => {
+      this.#onDamage({ database, page, what });
+    };
+    if (!this.#claim(number, 1, broken)) return;
+    const page = this.#checked(number, broken, Buffer.alloc(this.header.pageSize));
+    if (page === undefined || kindOf(page) !== leaf) return;
+    for (let index = 0; index < countOf(page); index++) {
+      const entry = this.#entry(page, number, index, broken);
+      if (entry !== undefined) yield entry;
     }
   }
 
@@ -116,6 +123,15 @@ export class StorePages {
 
   /** Pages that are free, and that something leads to all the same: the next transactions would write over them. */
   checkFree(): void {
+    for (const page of this.freePages()) {
+      if (!this.isSeen(page)) continue;
+      this.#onDamage({ database: 'free pages', page, what: 'is in use, and free' });
+      return;
+    }
+  }
+
+  /** Each page that is free, as far as the list of them can be read. */
+  *freePages(): Generator<number, void> {
     for (const { value } of this.entries(this.header.free, 'free pages')) {
       const view = new DataView(value.buffer, value.byteOffset, value.length);
       for (let at = 8; at + 8 <= value.length; at += 8) {
@@ -126,13 +142,31 @@ export class StorePages {
           count = -number;
           number = Number(view.getBigInt64((at += 8), true));
         }
-        for (let page = number; page < number + count && page <= this.header.lastPage; page++) {
-          if (!this.#isSeen(page)) continue;
-          this.#onDamage({ database: 'free pages', page, what: 'is in use, and free' });
-          return;
-        }
+        for (let page = number; page < number + count && page <= this.header.lastPage; page++) yield page;
       }
     }
+  }
+
+  /** Whether something leads to it, so far. */
+  isSeen(page: number): boolean {
+    return (this.#seen[page >>> 3]! & (1 << (page & 7))) !== 0;
+  }
+
+  /** What a page says of itself: a leaf, or the first of the pages of a long value; `undefined` for anything else. */
+  kindOf(number: number): PageKind | undefined {
+    const page = Buffer.alloc(this.header.pageSize);
+    if (this.#file.read(number * page.length, page) < page.length || number64(page, 0) !== number) return undefined;
+    if (kindOf(page) === overflow) return { kind: 'long', pages: page.readUInt32LE(20) };
+    if (kindOf(page) !== leaf || this.#checked(number, () => undefined, page) === undefined) return undefined;
+    const long: PageRange[] = [];
+    for (let index = 0; index < countOf(page); index++) {
+      const node = nodeOf(page, index);
+      if ((page.readUInt16LE(node + 4) & bigData) === 0) continue;
+      const at = node + nodeHeaderLength + page.readUInt16LE(node + 6);
+      const count = Math.ceil((headerLength + page.readUInt32LE(node)) / page.length);
+      long.push({ first: number64(page, at), count });
+    }
+    return { kind: 'leaf', long };
   }
 
   /** A branch or a leaf that can be read without looking outside it. */
@@ -161,6 +195,18 @@ export class StorePages {
     return page;
   }
 
+  /** `undefined` if its value cannot be read. */
+  #entry(page: Buffer, number: number, index: number, broken: Broken): Entry | undefined {
+    const node = nodeOf(page, index);
+    const flags = page.readUInt16LE(node + 4);
+    const start = node + nodeHeaderLength;
+    const end = start + page.readUInt16LE(node + 6);
+    const length = page.readUInt32LE(node);
+    const value =
+      (flags & bigData) === 0 ? view(page, end, end + length) : this.#long(page, end, length, number, broken);
+    return value && { key: view(page, start, end), value, isDatabase: (flags & subDatabase) !== 0 };
+  }
+
   /** A value that has pages of its own; the node has their first number. */
   #long(page: Buffer, at: number, length: number, owner: number, broken: Broken): Bytes | undefined {
     const { pageSize, lastPage } = this.header;
@@ -184,7 +230,7 @@ export class StorePages {
       return false;
     }
     for (let page = number; page < number + count; page++) {
-      if (this.#isSeen(page)) {
+      if (this.isSeen(page)) {
         broken(page, 'is used twice');
         return false;
       }
@@ -193,10 +239,16 @@ export class StorePages {
     this.pages += count;
     return true;
   }
+}
 
-  #isSeen(page: number): boolean {
-    return (this.#seen[page >>> 3]! & (1 << (page & 7))) !== 0;
-  }
+/** `long`: where the values of a leaf are that have pages of their own. */
+export type PageKind =
+  | { readonly kind: 'leaf'; readonly long: readonly PageRange[] }
+  | { readonly kind: 'long'; readonly pages: number };
+
+export interface PageRange {
+  readonly first: number;
+  readonly count: number;
 }
 
 export interface Entry {
