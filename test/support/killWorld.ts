@@ -124,9 +124,12 @@ export class KillWorld {
     const lost = [...this.#known].filter(([name, state]) => !agrees(found.get(name), state)).map(([name]) => name);
     const complaints = lost.slice(0, 3).map(name => `${name} is not as it was acknowledged, one of ${lost.length}`);
     if (found.size !== records) complaints.push(`${found.size} names have ${records} records`);
-    for (const { name, acknowledgedAt } of this.#secured) {
+    for (const device of this.#secured) {
+      const { name, acknowledgedAt } = device;
       const contact = contacts.get(name) ?? 0;
-      if (contact < acknowledgedAt) complaints.push(`an update of ${name} was acknowledged, and is not there`);
+      if (contact >= acknowledgedAt) continue;
+      const times = `asked for at ${acknowledgedAt}, heard last at ${contact}`;
+      complaints.push(`an update of ${name} was acknowledged, and is not there: ${times}, ${device.lastWords()}`);
     }
     return complaints;
   }
@@ -142,7 +145,7 @@ export class KillWorld {
     const after = (await onDisk(this.#server.data)).versions;
     return silent
       .filter(({ name }) => after.get(name) !== before.get(name))
-      .map(({ name }) => `a replayed record of ${name} took effect`);
+      .map(device => `a replayed record of ${device.name} took effect: ${device.lastWords()}`);
   }
 }
 
@@ -189,7 +192,7 @@ class SecuredDevice {
       await this.#device.update();
     } catch (error) {
       if (!(error instanceof LoadFailure)) throw error;
-      this.#failures.push(`${this.name}: ${error.message}, ${this.#lastWords()}`);
+      this.#failures.push(`${this.name}: ${error.message}, ${this.lastWords()}`);
       return false;
     }
     this.acknowledgedAt = at;
@@ -202,12 +205,12 @@ class SecuredDevice {
   }
 
   /** What passed last, for whoever wants to know why. */
-  #lastWords(): string {
+  lastWords(): string {
     return this.#proxy.passed
       .slice(-12)
-      .map(({ from, datagram }) => {
+      .map(({ from, datagram, at }) => {
         const record = decodeRecord(datagram, 0);
-        return `${from} ${record?.epoch}.${record?.sequence}`;
+        return `${from} ${record?.epoch}.${record?.sequence} at ${at}`;
       })
       .join(', ');
   }

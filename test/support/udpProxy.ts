@@ -5,8 +5,8 @@ import { once } from 'node:events';
 export class UdpProxy {
   readonly fromClient: Buffer[] = [];
   readonly fromServer: Buffer[] = [];
-  /** Both, in their order. */
-  readonly passed: { readonly from: 'client' | 'server'; readonly datagram: Buffer }[] = [];
+  /** Both, in their order, and when, in milliseconds since 1970. */
+  readonly passed: { readonly from: 'client' | 'server'; readonly datagram: Buffer; readonly at: number }[] = [];
   readonly #server: { host: string; port: number };
   readonly #inside = createSocket('udp4');
   #outside: Socket | undefined;
@@ -23,7 +23,7 @@ export class UdpProxy {
     proxy.#inside.on('message', (datagram, from) => {
       proxy.#client = from;
       proxy.fromClient.push(datagram);
-      proxy.passed.push({ from: 'client', datagram });
+      proxy.passed.push({ from: 'client', datagram, at: Date.now() });
       if (proxy.#losing > 0) proxy.#losing--;
       else proxy.send(datagram);
     });
@@ -53,7 +53,7 @@ export class UdpProxy {
     const outside = createSocket('udp4');
     outside.on('message', datagram => {
       this.fromServer.push(datagram);
-      this.passed.push({ from: 'server', datagram });
+      this.passed.push({ from: 'server', datagram, at: Date.now() });
       this.#inside.send(datagram, this.#client.port, this.#client.address);
     });
     outside.bind(0, '127.0.0.1');
