@@ -8,7 +8,7 @@ import { storeForm } from './lmdbForms.ts';
 import { makeDirectory } from './makeDirectory.ts';
 import { OperatorError } from './operatorError.ts';
 import { pauseServer } from './pauseRequests.ts';
-import { checkHeaders } from './storeCheck.ts';
+import { checkHeaders, checkNewest } from './storeCheck.ts';
 import { withDoor } from './storeDoor.ts';
 import { WriteGate } from './writeGate.ts';
 
@@ -122,14 +122,19 @@ function openRoot(directory: string, opened: () => void): RootDatabase<Bytes, st
 
 /**
  * Runs `write` in one transaction. Resolves when that is on the disk; rejects with the disk's error if it refuses, and
- * then nothing was written.
+ * then nothing was written. Nor is it if the transaction would undo another one (`checkNewest`).
  */
 export async function transact<Result>(
-  { gate, root }: Pick<Environment, 'gate' | 'root'>,
+  { directory, gate, root }: Pick<Environment, 'directory' | 'gate' | 'root'>,
   write: () => Result,
 ): Promise<Result> {
   try {
-    return await gate.pass(() => root.transaction(write));
+    return await gate.pass(() =>
+      root.transaction(() => {
+        checkNewest(directory, root.getWriteTxnId());
+        return write();
+      }),
+    );
   } catch (error) {
     throw await causeOf(error);
   }

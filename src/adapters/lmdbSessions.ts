@@ -84,9 +84,9 @@ export function sweepSessions(environment: Environment, now: WallTime): void {
 }
 
 /** All of them, and whatever could be resumed. */
-export async function dropSessions({ sessions, origins }: Environment): Promise<void> {
-  await sessions.clearAsync();
-  await origins.clearAsync();
+export async function dropSessions({ gate, sessions, origins }: Environment): Promise<void> {
+  await gate.pass(() => sessions.clearAsync());
+  await gate.pass(() => origins.clearAsync());
 }
 
 /** The session of a credential, unless it ended. */

@@ -85,28 +85,11 @@ export class LmdbStore implements Store {
     this.#schedule();
   }
 
+  /** `undefined` if rows went faster than the next block of them could be reserved. */
   allocateRow(): Row | undefined {
     const block = this.#rowBlock;
-    if (block.next === block.end) {
-      // Only if rows went faster than the next block could be reserved: waits for the disk, if that may be written to.
-      if (this.#environment.gate.isPaused) return undefined;
-      const first = this.#environment.root.transactionSync(() => takeRows(this.#environment, rowBlockLength));
-      this.#rowBlock = { next: first, end: first + rowBlockLength };
-      return this.#rowBlock.next++ as Row;
-    }
-    const row = block.next++;
-    if (block.end - block.next === rowBlockLength / 2 && this.#reserving === undefined) {
-      // Rows that are left of this block are given up: there are four billion.
-      this.#reserving = reserveRows(this.#environment, rowBlockLength)
-        .then(first => {
-          this.#rowBlock = { next: first, end: first + rowBlockLength };
-        })
-        .catch(this.#onError)
-        .finally(() => {
-          this.#reserving = undefined;
-        });
-    }
-    return row as Row;
+    if (block.end - block.next <= rowBlockLength / 2) this.#reserve();
+    return block.next < block.end ? (block.next++ as Row) : undefined;
   }
 
   devices(from: Row, limit: number): DeviceRecord[] {
@@ -210,6 +193,18 @@ export class LmdbStore implements Store {
     await this.#reserving;
     this.#closed = true;
     await this.#environment.root.close();
+  }
+
+  /** Rows that are left of the block before are given up: there are four billion. */
+  #reserve(): void {
+    this.#reserving ??= reserveRows(this.#environment, rowBlockLength)
+      .then(first => {
+        this.#rowBlock = { next: first, end: first + rowBlockLength };
+      })
+      .catch(this.#onError)
+      .finally(() => {
+        this.#reserving = undefined;
+      });
   }
 
   /** A group leaves at the end of the turn, or a little later if more commits are to be expected. */

@@ -75,6 +75,22 @@ export function readSound(path: string, progress?: (pages: number, of: number) =
   }
 }
 
+/**
+ * Inside a write transaction, and so while nobody else commits: throws `OperatorError` unless it goes on from the newest
+ * state that the file has. It may not where a program that does not keep to `withDoor` opened the store, or one that was
+ * stopped while it did: LMDB would write over what was committed last.
+ */
+export function checkNewest(directory: string, transaction: number): void {
+  inspect(directory, file => {
+    const { headers, damage } = file.headers();
+    if (headers[0] === undefined) throw damaged(directory, damage.join('; '));
+    if (headers[0].transaction + 1 === transaction) return;
+    throw new OperatorError(
+      `nothing is written to the store in ${directory}: another program opened it, and what came last would be undone. Let only Rollcall open it; its next command, for example rollcall device list --data ${directory}, puts it right`,
+    );
+  });
+}
+
 export interface StructureReport {
   readonly damage: readonly Damage[];
   readonly databases: ReadonlyMap<string, Tree>;

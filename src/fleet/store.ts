@@ -24,7 +24,10 @@ export interface Store {
    * the order in which they were asked for. An empty commit settles when everything asked for before it is durable.
    */
   commit(commit: Commit, settled: (result: CommitResult) => void): void;
-  /** A number for a name that has none yet. A row that ends up unused is not handed out again by this process. `undefined` if there is none at the moment. */
+  /**
+   * A number for a name that has none yet; `undefined` if there is none at the moment. A row that ends up unused is not
+   * handed out again by this process.
+   */
   allocateRow(): Row | undefined;
   /** Up to `limit` records from row `from` on, in order of rows: pages, so that no reader stays open. */
   devices(from: Row, limit: number): DeviceRecord[];
