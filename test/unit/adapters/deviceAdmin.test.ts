@@ -30,6 +30,7 @@ import type { CommandId, Operation } from '../../../src/fleet/command.ts';
 import { maxDesired, maxDesiredBytes } from '../../../src/fleet/desired.ts';
 import type { EndpointName, Row } from '../../../src/fleet/names.ts';
 import { maxObservations } from '../../../src/fleet/observation.ts';
+import { firstVersion } from '../../../src/fleet/version.ts';
 import { type Path, resourcePath, rootPath } from '../../../src/lwm2m/path.ts';
 import { emptyDescription } from '../../../src/lwm2m/registrationRequest.ts';
 import type { ResourceValue } from '../../../src/lwm2m/value.ts';
@@ -79,7 +80,12 @@ t.test('observations are wished once for a path, and only so many', async t => {
   const wish = (path: string, pmax?: number) =>
     wishObservation(environment, wall, row, { paths: [path], attributes: { pmax }, source: 'operator' });
   for (let i = 0; i < maxObservations; i++) await wish(`/3/0/${i}`);
-  t.match(await wish('/3/0/0', 60), { id: 1, version: 2, attributes: { pmax: 60 }, state: 'wanted' });
+  t.match(await wish('/3/0/0', 60), {
+    id: 1,
+    version: firstVersion(wall) + 1,
+    attributes: { pmax: 60 },
+    state: 'wanted',
+  });
   await t.rejects(wish('/3/0/9999'), /64 observations already/);
   t.match(await endObservation(environment, wall, row, ['/3/0/1']), { id: 2 });
   t.equal(await endObservation(environment, wall, row, ['/3/0/1']), undefined);
@@ -148,7 +154,9 @@ t.test(
       readDesired(environment, row).map(({ value }) => value),
       values,
     );
-    t.match(await setDesired(environment, wall, row, [entries[0]!]), [{ version: 2, state: 'pending' }]);
+    t.match(await setDesired(environment, wall, row, [entries[0]!]), [
+      { version: firstVersion(wall) + 1, state: 'pending' },
+    ]);
     const many = Array.from({ length: maxDesired }, (_, i) => ({ path: resourcePath(8, 0, i), value: i }));
     const before = lastSequence(environment);
     await t.rejects(setDesired(environment, wall, row, many), /may have 64 desired values, and has 7 already/);
