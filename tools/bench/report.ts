@@ -47,7 +47,7 @@ export async function writeReport(folder: string, options: ReportOptions): Promi
   await writeFile(join(folder, 'cpu.svg'), await bars('Server CPU of one operation', 'µs', all.map(cpu)));
   const points = updates.map(update => ({ x: Number(update.measurement.peers), ...cpu(update) }));
   await writeFile(join(folder, 'updates.svg'), await curve('Server CPU of an update', 'open sessions', 'µs', points));
-  await writeFile(join(folder, 'REPORT.md'), text(started, options, all, silent, parts));
+  await writeFile(join(folder, 'REPORT.md'), text(started, options, all, updates, silent, parts));
 }
 
 export interface ReportOptions {
@@ -82,6 +82,7 @@ function text(
   started: Date,
   { operations, repetitions, preloaded, sessions, peers }: ReportOptions,
   lines: readonly Line[],
+  updates: readonly Line[],
   silent: Standing,
   parts: readonly MicroFigure[],
 ): string {
@@ -105,6 +106,11 @@ ${lines.map(row).join('\n')}
 ![CPU](cpu.svg)
 
 ![Updates](updates.svg)
+
+${updates
+  .slice(1)
+  .map(line => dearer(line, updates[0]!))
+  .join('\n')}
 
 Rivals: \`node-coap\` is a handler that parses nothing and keeps the payload in memory; \`coap-rd\` is libcoap's resource directory of
 Debian's package, in C, which keeps a resource in memory and takes one DTLS handshake at a time. Ours stores every change durably before it answers.
@@ -144,6 +150,11 @@ function row({ measurement: m, ratio }: Line): string {
     m.failed,
   ];
   return `| ${[...cells, m.loadCpuShare].join(' | ')} |`;
+}
+
+function dearer(line: Line, first: Line): string {
+  const peers = ({ measurement }: Line) => measurement.peers;
+  return `- An update on ${peers(line)} sessions took ${times(cpuRatio(line.runs, first.runs))} times the CPU of one on ${peers(first)}, in the same turn.`;
 }
 
 function times(ratio: Ratio | undefined): string {
