@@ -8,7 +8,8 @@ import type { Instant } from '../../src/base/time.ts';
 import { cipherSuite } from '../../src/dtls/codec/cipherSuite.ts';
 import { decodeClientHello, encodeClientHello } from '../../src/dtls/codec/clientHello.ts';
 import { decodeFragments, encodeHandshake, HandshakeType } from '../../src/dtls/codec/handshake.ts';
-import { decodeRecord, encodePlainRecord } from '../../src/dtls/codec/record.ts';
+import { ContentType, decodeRecord, encodePlainRecord } from '../../src/dtls/codec/record.ts';
+import { encodePathMessage, PathMessage, pathCookieLength } from '../../src/dtls/codec/returnRoutability.ts';
 import { decodeServerHello } from '../../src/dtls/codec/serverHello.ts';
 import { Cookies } from '../../src/dtls/cookie.ts';
 import { KeySchedule, premasterSecret } from '../../src/dtls/crypto/keySchedule.ts';
@@ -447,13 +448,21 @@ t.test('what a peer says under protection can be wrong too', async t => {
   t.strictSame(session.send(99, 5, utf8('no such type')), []);
   t.strictSame(session.send(23, 6, noBytes), [], 'nothing at all');
   t.strictSame(session.send(23, 7, new Uint8Array(16_385)), [], 'more than a record may hold');
+  const { unexpected } = pair.server.counters;
+  const cookie = new Uint8Array(pathCookieLength);
+  for (const [n, type] of [PathMessage.response, PathMessage.challenge, PathMessage.drop].entries()) {
+    const message = encodePathMessage(type, cookie);
+    t.strictSame(session.send(ContentType.returnRoutabilityCheck, 8 + n, message), [], 'a proof that nobody asked for');
+  }
+  t.equal(pair.server.counters.unexpected, unexpected + 3);
+  t.strictSame(pair.moved, []);
   t.strictSame(pair.closed, []);
   t.strictSame(pair.delivered, []);
-  session.send(23, 8, utf8('sane again'));
+  session.send(23, 11, utf8('sane again'));
   t.equal(pair.delivered.length, 1);
-  t.strictSame(session.send(21, 9, Uint8Array.of(2, 80)), []);
+  t.strictSame(session.send(21, 12, Uint8Array.of(2, 80)), []);
   t.match(pair.closed, [{ reason: 'peer-alert' }]);
-  t.strictSame(session.send(23, 10, utf8('too late')), []);
+  t.strictSame(session.send(23, 13, utf8('too late')), []);
   t.equal(pair.delivered.length, 1);
 });
 

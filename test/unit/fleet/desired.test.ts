@@ -118,3 +118,11 @@ t.test('a clock that is set back would have a value written again and again', as
   t.ok(isDue(undone, reported(18, -3590), registration), 'what is reported meanwhile counts');
   t.ok(isNotKept(undone, registration, at(-3580)), 'and not without end');
 });
+
+t.test('what is no number is the same if nothing of it is another', async t => {
+  const zone = desire(resourcePath(3, 0, 15), 'Europe/Rome', undefined, at(1));
+  const done = delivered(zone, registration, at(2));
+  const said = (value: string) => ({ ...reported(0, 3), value });
+  t.notOk(isDue(done, said('Europe/Rome'), registration));
+  t.ok(isDue(done, said('Europe/rome'), registration));
+});
