@@ -100,7 +100,7 @@ export function findDevices(environment: Environment, selection: Selection, from
       const row = (first + offset) as Row;
       if (records.length === limit || effort >= maxEffort) return { records, next: row };
       const bytes = devices.get(row);
-      effort += effortOfRecord;
+      effort += effortOf(bytes, selection.questions);
       const record = bytes === undefined ? undefined : decodeRecord(row, bytes);
       if (record !== undefined && selection.accepts(record)) records.push(record);
     }
@@ -208,9 +208,12 @@ type ChunkTest = Exclude<TermTest, { endpoint: string }> | NamedRows;
 const everyState: ChunkTest = { any: ['state=registered', 'state=none'] };
 /** How many words of a chunk are looked at where a question has ranges of them. */
 const maxWords = 512;
-/** In looks into the index, of about a microsecond: a turn of the loop takes a few milliseconds at most. */
+/** In looks into the index, of about a microsecond: a turn of the loop takes a few milliseconds at most, whatever is asked. */
 const maxEffort = 3000;
-/** A record is read, decoded and asked about. */
-const effortOfRecord = 6;
+/** A record is read; what its device said of itself is decoded, and gone through for each question. */
+function effortOf(bytes: Bytes | undefined, questions: number): number {
+  return 6 + (((bytes?.length ?? 0) * (1 + 2 * questions)) >>> 6);
+}
+
 /** Before it has found a word. */
 const effortOfIterator = 10;

@@ -76,6 +76,7 @@ export function selectionOf(conditions: readonly Condition[], asked: Asked): Sel
   const tests = compile(conditions, asked);
   return {
     terms: tests.flatMap(({ terms }) => (terms === undefined ? [] : [terms])),
+    questions: tests.length,
     accepts: record => {
       const device = new DeviceAttributes(record);
       return tests.every(test => test.passes(device));

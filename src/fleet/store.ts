@@ -87,6 +87,8 @@ export interface Commit {
 export interface Selection {
   /** For the index: every device that is meant passes each of these. */
   readonly terms: readonly TermTest[];
+  /** How many things each record is asked: the more, the fewer records are looked at in a turn. */
+  readonly questions: number;
   /** Has the last word: asked for every record that the terms let through. */
   accepts(record: DeviceRecord): boolean;
 }

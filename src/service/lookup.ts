@@ -61,7 +61,7 @@ export class LookupInterface {
     return this.#goOn(lookup, this.#startOf(lookup, now), observe === 0)(context);
   }
 
-  /** A lookup, for whoever observes it. What takes longer than a turn to find cannot be observed any more. */
+  /** A lookup, for whoever observes it. What takes longer than a few turns to find cannot be observed any more. */
   #observed(lookup: Lookup): Observed {
     return {
       key: answerKey(lookup.search, lookup.format),
@@ -76,8 +76,12 @@ export class LookupInterface {
       showsValue: () => false,
       look: ({ now, find }) => {
         const progress = this.#startOf(lookup, now);
-        const found = step(this.#viewOf(lookup, now.wall), lookup, progress, find);
-        return found ? resultOf(progress.links, lookup.format, progress.rows, progress.ends) : undefined;
+        const view = this.#viewOf(lookup, now.wall);
+        for (let turn = 0; turn < observableTurns; turn++) {
+          if (!step(view, lookup, progress, find)) continue;
+          return resultOf(progress.links, lookup.format, progress.rows, progress.ends);
+        }
+        return undefined;
       },
     };
   }
@@ -113,7 +117,9 @@ export class LookupInterface {
       const observed = this.#observed({ ...lookup, etags: [] });
       const observer = { exchange, isOperator: principal.kind === 'operator' };
       const sequence =
-        observes && progress.turns === 0 ? this.#observers.begin(observer, observed, result, now) : undefined;
+        observes && progress.turns < observableTurns
+          ? this.#observers.begin(observer, observed, result, now)
+          : undefined;
       const answer = replyOf(result, lookup.etags, sequence);
       this.#answers.keep(peer, observed.key, answer, now.instant);
       return { kind: 'reply', reply: answer };
@@ -200,7 +206,7 @@ function step(view: SearchView, { search, only }: Lookup, progress: Progress, fi
 
 /** A search among one device: whatever else there is takes no part in it, not even in how long it takes. */
 function findOnly(row: Row, find: Store['find']): Store['find'] {
-  const itself: Selection = { terms: [], accepts: record => record.row === row };
+  const itself: Selection = { terms: [], questions: 1, accepts: record => record.row === row };
   return (selection, from) => {
     if (from > row) return { records: [], next: undefined };
     const { records } = find(itself, row, 1);
@@ -239,6 +245,8 @@ const maxRecords = 100;
 /** A device has several links, mostly: a few devices at a time fill a page. */
 const recordsForLinks = 16;
 /** A few seconds of the server's time, in small pieces. */
-const maxTurns = 1000;
+const maxTurns = 3000;
+/** A page of fifty devices that say much of themselves, each time that it has changed. */
+const observableTurns = 3;
 const maxPages = 1024;
 const pageLifetime = seconds(60);

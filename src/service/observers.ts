@@ -225,5 +225,5 @@ interface Observer {
 export const observerLimits = { operators: { all: 1024, each: 128 }, others: { all: 64, each: 8 } } as const;
 const atMostEvery = seconds(1);
 const confirmEvery = seconds(60);
-const maxInTurn = 4;
+const maxInTurn = 2;
 const firstSequence = 1;

@@ -64,6 +64,7 @@ export function parseSearch(kind: LookupKind, query: readonly string[]): Search 
 /** What a search finds at one moment, as one client may see it. */
 export class SearchView implements Selection {
   readonly terms: readonly TermTest[];
+  readonly questions: number;
   readonly #search: Search;
   readonly #asked: Asked;
   readonly #tests: readonly Test[];
@@ -75,6 +76,7 @@ export class SearchView implements Selection {
     this.#criteria = search.criteria;
     const where = search.where === undefined ? [] : parseQuery(search.where);
     this.#tests = isQueryFault(where) ? [] : compile(where, asked);
+    this.questions = this.#tests.length + search.criteria.length;
     const known = [...this.#tests.map(test => test.terms), ...search.criteria.map(termsOfCriterion)];
     this.terms = [{ any: [stateTerm(true)] }, ...known.filter(test => test !== undefined)];
   }

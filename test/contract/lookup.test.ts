@@ -100,7 +100,7 @@ t.test('what the index finds is what a look at every record would find, whatever
 t.test('a lookup that has to look at everything does it in turns', async t => {
   const { store } = await openStore(t);
   await Promise.all(Array.from({ length: 1500 }, (_, i) => put(store, sampleRecord(i + 1))));
-  const never: Selection = { terms: [], accepts: () => false };
+  const never: Selection = { terms: [], questions: 1, accepts: () => false };
   const turns: number[] = [];
   for (let from: Row | undefined = 1 as Row; from !== undefined; from = store.find(never, from, 10).next)
     turns.push(from);
@@ -157,6 +157,27 @@ t.test('no question, however nasty, has the store look at more than a turn has t
     }
     t.equal(found, 0, question);
     t.ok(most <= 3600, `${most} looks in a turn, ${turns} turns`);
+  }
+});
+
+t.test('devices that say much of themselves would have everybody wait for a question about them', async t => {
+  const { store } = await openStore(t);
+  const links = Array.from({ length: 130 }, (_, n) => ({ href: `/s/${n}`, attributes: { rt: `t${n % 7}` } }));
+  await Promise.all(
+    Array.from({ length: 1000 }, (_, i) => put(store, sampleRecord(i + 1, { description: { links } }))),
+  );
+  for (const questions of [1, 4, 16]) {
+    let most = 0;
+    for (let from: Row | undefined = 1 as Row; from !== undefined; ) {
+      let asked = 0;
+      const accepts = ({ registration }: DeviceRecord) => {
+        asked += registration!.description.length * questions;
+        return false;
+      };
+      from = store.find({ terms: [], questions, accepts }, from, 100).next;
+      most = Math.max(most, asked);
+    }
+    t.ok(most > 10_000 && most < 150_000, `${most} bytes are gone through for ${questions} questions`);
   }
 });
 

@@ -83,12 +83,12 @@ t.test('a device is found by everything that it is asked for by, and by nothing 
 t.test('a search through all records goes on behind the page that was full', async t => {
   const all = Array.from({ length: 600 }, (_, n) => sampleRecord(n + 1));
   const store = { devices: (from: Row, limit: number) => all.slice(from - 1, from - 1 + limit) };
-  const found = findByScan(store, { terms: [], accepts: ({ row }) => row % 100 === 0 }, 1 as Row, 10);
+  const found = findByScan(store, { terms: [], questions: 1, accepts: ({ row }) => row % 100 === 0 }, 1 as Row, 10);
   t.strictSame(
     found.records.map(({ row }) => row),
     [100, 200, 300, 400, 500, 600],
   );
-  const page = findByScan(store, { terms: [], accepts: () => true }, 200 as Row, 100);
+  const page = findByScan(store, { terms: [], questions: 1, accepts: () => true }, 200 as Row, 100);
   t.match([page.records.length, page.next], [100, 300]);
 });
 
