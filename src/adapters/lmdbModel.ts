@@ -1,5 +1,6 @@
 import type { Database } from 'lmdb';
 import { type Bytes, concatBytes, textOf, utf8 } from '../base/bytes.ts';
+import { Reader } from '../base/reader.ts';
 import { Writer } from '../base/writer.ts';
 import type { Command, CommandId } from '../fleet/command.ts';
 import type { Desired } from '../fleet/desired.ts';
@@ -144,12 +145,11 @@ function numberKey(row: Row, number: number): Bytes {
 }
 
 export function rowOf(key: Bytes): Row {
-  return new DataView(key.buffer, key.byteOffset).getUint32(0) as Row;
+  return new Reader(key).u32() as Row;
 }
 
 export function numberOf(key: Bytes): number {
-  const view = new DataView(key.buffer, key.byteOffset);
-  return view.getUint16(4) * 2 ** 32 + view.getUint32(6);
+  return new Reader(key, 4).u48();
 }
 
 function pathKey(row: Row, path: ValuePath): Bytes {

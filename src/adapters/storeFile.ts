@@ -85,8 +85,8 @@ export class StoreFile {
       pageSize: bytes.readUInt32LE(48),
       free: readTree(bytes, 48),
       databases: readTree(bytes, 96),
-      lastPage: Number(bytes.readBigUInt64LE(144)),
-      transaction: Number(bytes.readBigUInt64LE(152)),
+      lastPage: number64(bytes, 144),
+      transaction: number64(bytes, 152),
     };
   }
 }
@@ -115,6 +115,11 @@ export function readTree(bytes: Bytes, at: number): Tree {
   const root = view.getBigUint64(40, true);
   const pages = number(8) + number(16) + number(24);
   return { entries: number(32), pages, root: root === noPage ? undefined : Number(root) };
+}
+
+/** Below 2^53: nothing that is counted in a store comes near. */
+export function number64(bytes: Buffer, at: number): number {
+  return bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 2 ** 32;
 }
 
 export const treeLength = 48;

@@ -1,5 +1,5 @@
 import type { Bytes } from '../base/bytes.ts';
-import { type Header, readTree, type StoreFile, type Tree, treeLength } from './storeFile.ts';
+import { type Header, number64, readTree, type StoreFile, type Tree, treeLength } from './storeFile.ts';
 
 /**
  * Everything that one header leads to. Each page is checked before it is believed: that it is in the file, is the one
@@ -274,10 +274,6 @@ function kindOf(page: Buffer, at = 0): number {
 /** No `Buffer`, whose `slice` would not copy. */
 function view(page: Buffer, start: number, end: number): Bytes {
   return new Uint8Array(page.buffer, page.byteOffset + start, end - start);
-}
-
-function number64(bytes: Buffer, at: number): number {
-  return bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 2 ** 32;
 }
 
 function countOf(page: Buffer): number {

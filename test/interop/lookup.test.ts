@@ -1,6 +1,4 @@
 import { execFile } from 'node:child_process';
-import { access } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
 import t from 'tap';
 import { type Bytes, textOf, utf8 } from '../../src/base/bytes.ts';
 import { encodeBlock } from '../../src/coap/codec/block.ts';
@@ -9,6 +7,7 @@ import { encodeMessage, type Message, type Response } from '../../src/coap/codec
 import { Block1, ContentFormat, Echo, Observe, Options, UriPath, UriQuery } from '../../src/coap/codec/option.ts';
 import { PlainClient, pause } from '../support/plainClient.ts';
 import { TestServer } from '../support/server.ts';
+import { isInstalled } from '../support/tool.ts';
 
 const keyText = 'sixteen byte key';
 const keyHex = Buffer.from(keyText).toString('hex');
@@ -180,11 +179,7 @@ t.test('whoever observes a lookup is told, until he rejects it', async t => {
 
 t.test('libcoap looks up over DTLS and, where the operator allows it, without', async t => {
   for (const peer of ['coap-client-openssl', 'coap-client-notls']) {
-    if (await isInstalled(peer)) continue;
-    const missing = `${peer} is not installed (Debian: libcoap3-bin)`;
-    if (process.env.ROLLCALL_REQUIRE_PEERS === '1') t.fail(missing);
-    else t.pass(missing, { skip: missing });
-    return;
+    if (!(await isInstalled(t, peer, 'libcoap3-bin'))) return;
   }
   const server = await TestServer.start('--insecure-coap');
   t.teardown(() => server.remove());
@@ -220,15 +215,4 @@ function libcoap(peer: string, args: readonly string[]): Promise<string> {
       resolve(stdout + stderr);
     });
   });
-}
-
-async function isInstalled(name: string): Promise<boolean> {
-  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
-    const found = await access(join(folder, name)).then(
-      () => true,
-      () => false,
-    );
-    if (found) return true;
-  }
-  return false;
 }

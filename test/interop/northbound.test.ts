@@ -1,6 +1,4 @@
 import { spawn } from 'node:child_process';
-import { access } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { fromHex, utf8 } from '../../src/base/bytes.ts';
@@ -10,18 +8,14 @@ import { resourcePath } from '../../src/lwm2m/path.ts';
 import { UdpDevice } from '../../tools/load/udpDevice.ts';
 import { pause } from '../support/plainClient.ts';
 import { TestServer, targetOf } from '../support/server.ts';
+import { isInstalled } from '../support/tool.ts';
 
 const keyText = 'sixteen byte key';
 const key = Buffer.from(keyText).toString('hex');
 
 for (const peer of ['coap-client-openssl', 'coap-client-gnutls']) {
   t.test(`${peer} reads and observes the last values of a device over DTLS`, async t => {
-    if (!(await isInstalled(peer))) {
-      const missing = `${peer} is not installed (Debian: libcoap3-bin)`;
-      if (process.env.ROLLCALL_REQUIRE_PEERS === '1') t.fail(missing);
-      else t.pass(missing, { skip: missing });
-      return;
-    }
+    if (!(await isInstalled(t, peer, 'libcoap3-bin'))) return;
     const server = await TestServer.start();
     t.teardown(() => server.remove());
     await server.cli('credential', 'add', 'node-1', '--key', key);
@@ -56,15 +50,4 @@ for (const peer of ['coap-client-openssl', 'coap-client-gnutls']) {
     device.set(resourcePath(3303, 0, 5700), 24.5);
     t.match(await told, /21\.5[\s\S]*23\.25[\s\S]*24\.5/, 'each as it came');
   });
-}
-
-async function isInstalled(name: string): Promise<boolean> {
-  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
-    const found = await access(join(folder, name)).then(
-      () => true,
-      () => false,
-    );
-    if (found) return true;
-  }
-  return false;
 }
