@@ -18,6 +18,7 @@ t.test('a copied store would wake sessions whose nonces the original has used', 
 
   const second = await rollcall(['serve', '--data', server.data, '--coap', 'off', '--coaps', '127.0.0.1:0']);
   t.equal(second.code, 1, 'nor does a second server serve from the directory');
+  t.match(second.stderr, /another server uses/);
 
   await server.end('SIGKILL');
   const backup = `${server.data}-backup`;

@@ -1,6 +1,7 @@
 import type { Peer } from '../../src/base/peer.ts';
 import type { Milliseconds, WallTime } from '../../src/base/time.ts';
 import { type Command, type CommandId, isOver } from '../../src/fleet/command.ts';
+import type { Desired } from '../../src/fleet/desired.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
 import type { Row } from '../../src/fleet/names.ts';
 import type { Registered } from '../../src/fleet/registration.ts';
@@ -76,7 +77,9 @@ export class Wishes {
     const event = this.#admin.queue(wall, row, operation, { patience });
     if (event === undefined) return undefined;
     const id = event.sequence as CommandId;
-    const { attempts } = this.#disk.commands.get(keyOf(row, id))!;
+    // Execute and a partial Write are done once, whatever the command says of itself.
+    const mayRepeat = kind === 'read' || kind === 'write';
+    const attempts = mayRepeat ? this.#disk.commands.get(keyOf(row, id))!.attempts : 1;
     const wanted: Wanted = { id, device, row, generation, kind, tag, attempts, done: 0, seen: undefined };
     this.#open.add(wanted);
     this.#byTag.set(tag, wanted);
@@ -98,7 +101,7 @@ export class Wishes {
     const key = keyOf(row, path);
     if (isSet) {
       const value = typeof device.resources!.objects.get(path) === 'number' ? ++this.#made : `wish ${++this.#made}`;
-      this.#desired.set(key, { device, row, path, value, taken: 0 });
+      this.#desired.set(key, { device, row, path, value, taken: 0, durable: undefined });
       return this.#admin.desire(wall, row, path, value);
     }
     this.#desired.delete(key);
@@ -163,11 +166,14 @@ export class Wishes {
       if (held !== value)
         this.#violated(13, `${device.name} has ${textOf(held)} at ${path}, and is to have ${textOf(value)}`);
     }
-    for (const [key, { paths, state }] of this.#disk.observations.entries()) {
+    for (const [key, { paths, state, peer }] of this.#disk.observations.entries()) {
       const { name, lastExchange } = this.#disk.devices.get(rowIn(key))!;
       // One that sleeps, or whose session made room for another, and was silent for too long, is asked when it comes.
       const isThere = lastExchange?.association !== undefined && this.#knows(lastExchange.association);
       const listens = isThere && this.#devices.some(device => device.name === name && device.listens);
+      if (state === 'active' && listens && peer !== lastExchange.association) {
+        this.#violated(14, `the observation of ${paths.join(' ')} of ${name} is on a session that is over`);
+      }
       if (state !== 'active' && listens)
         this.#violated(14, `the observation of ${paths.join(' ')} of row ${rowIn(key)} is ${state}`);
     }
@@ -208,8 +214,12 @@ export class Wishes {
   }
 
   #lookAtDesired(): void {
-    for (const [key, { device, path, value, taken }] of this.#desired) {
+    for (const [key, wanted] of this.#desired) {
+      const { device, path, value, taken } = wanted;
+      // What was durable stays so until it is another one.
+      if (wanted.durable !== undefined && this.#disk.desired.get(key) === wanted.durable) continue;
       const desired = this.#disk.desired.durable(key);
+      wanted.durable = desired;
       if (desired?.value !== value) {
         this.#violated(
           13,
@@ -267,4 +277,6 @@ interface WantedValue {
   readonly value: ResourceValue;
   /** How often the device took it. */
   taken: number;
+  /** What the disk said of it last, and cannot take back. */
+  durable: Desired | undefined;
 }
