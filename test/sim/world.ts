@@ -1,12 +1,13 @@
 import { utf8 } from '../../src/base/bytes.ts';
 import type { SeededRandom } from '../../src/base/random.ts';
-import { days, type Milliseconds, seconds } from '../../src/base/time.ts';
+import { type Milliseconds, seconds } from '../../src/base/time.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
 import type { EndpointName } from '../../src/fleet/names.ts';
 import { MemoryAdmin } from '../support/memoryAdmin.ts';
 import { MemoryDisk } from '../support/memoryDisk.ts';
 import { Clock } from './clock.ts';
 import { DiskFaults, type DiskOptions, promptDisk } from './disk.ts';
+import { endOf } from './ending.ts';
 import { Invariants } from './invariants.ts';
 import { Journal } from './journal.ts';
 import { type Address, calmNetwork, keyOf, Network, type NetworkFaults } from './network.ts';
@@ -342,9 +343,9 @@ export class World {
     const second = Math.floor(this.clock.next() / 1000);
     if (second > this.#checked) {
       this.#checked = second;
-      this.#guarded(() => this.#everySecond());
+      this.lookAround();
     }
-    this.#guarded(() => this.clock.step());
+    this.guarded(() => this.clock.step());
     this.events++;
     this.#invariants.capacities();
   }
@@ -357,89 +358,22 @@ export class World {
     return this;
   }
 
-  /**
-   * How a story ends: faults cease, and within `bound` everybody with a good key is registered (10); then all go away
-   * without a word, and when their lifetimes have passed nothing is left over (9).
-   */
-  check(bound: Milliseconds = this.#longest()): this {
-    this.journal.note('faults cease');
-    this.heal();
-    this.freeDisk();
-    this.setDisk(promptDisk);
-    this.setNetwork(calmNetwork);
-    this.simServer.start();
-    for (const device of this.fleet) device.switchOn();
-    const healed = this.clock.now;
-    this.runUntil(healed + bound);
-    for (const device of this.fleet) {
-      const heard = device.registeredAt;
-      if (heard === undefined || heard < healed)
-        this.violated(10, `${device.name} is not registered after ${bound / 1000} s`);
-    }
-    for (const device of this.fleet) device.settle();
-    this.runUntil(this.clock.now + seconds(300));
-    this.#guarded(() => this.#everySecond());
-    this.#guarded(() => this.wishes.atEnd(healed));
-    this.#operatorsFollow();
-    this.#silence();
+  /** How a story ends, see `endOf`; `bound` is the time that everybody has to be registered again. */
+  check(bound?: Milliseconds): this {
+    endOf(this, bound);
     return this;
   }
 
-  #everySecond(): void {
-    this.#invariants.everySecond(this.clock.now);
-    this.wishes.everySecond();
+  /** What is looked at each second. */
+  lookAround(): void {
+    this.guarded(() => {
+      this.#invariants.everySecond(this.clock.now);
+      this.wishes.everySecond();
+    });
   }
 
-  /** 14: when nothing moves any more, whoever observes has heard what he would be told if he asked. */
-  #operatorsFollow(): void {
-    for (const device of this.fleet) device.hold();
-    this.runUntil(this.clock.now + seconds(15));
-    for (const operator of this.operators) {
-      const asked = [...operator.heard].map(([path, heard]) => ({ path, heard, again: operator.ask(path) }));
-      this.runUntil(this.clock.now + seconds(5));
-      for (const { path, heard, again } of asked) {
-        const { answer } = again;
-        if (!heard.isObserved || answer === undefined) continue;
-        // A value that comes in this very moment is told right after.
-        if ([heard.text, operator.heard.get(path)?.text].includes(answer.text)) continue;
-        this.violated(14, `${operator.name} has heard "${heard.text}" of ${path}, where "${answer.text}" is`);
-      }
-    }
-  }
-
-  #silence(): void {
-    this.journal.note('everybody goes away');
-    for (const device of [...this.fleet, ...this.impostors]) device.switchOff();
-    for (const other of [...this.strangers, ...this.thieves, ...this.operators]) other.end();
-    const { idleTimeout = days(7) } = this.simServer.limits.dtls;
-    const devices = this.deviceHours;
-    this.runUntil(this.clock.now + Math.max(this.#longest(), idleTimeout) + seconds(600));
-    this.deviceHours = devices;
-    const process = this.simServer.process!;
-    const { associations, handshakes } = process.dtls.sizes();
-    const left = {
-      associations,
-      handshakes,
-      sleepers: process.sleepers,
-      ...process.coap.sizes(),
-      ...process.service.devices.sizes(),
-      sessions: this.disk.liveSessions,
-    };
-    for (const [what, count] of Object.entries(left)) if (count > 0) this.violated(9, `${count} ${what} are left over`);
-    if (process.dtls.nextExpiry() !== undefined) this.violated(9, 'a DTLS timer is left over');
-    if (process.coap.nextExpiry() !== undefined) this.violated(9, 'a CoAP timer is left over');
-    for (const { name, registration } of this.disk.devices.values()) {
-      if (registration !== undefined) this.violated(9, `${name} is registered, long after its lifetime`);
-    }
-  }
-
-  /** Until a device has noticed that nobody knows it, and has come back. */
-  #longest(): Milliseconds {
-    const lifetimes = this.fleet.map(({ lifetime, options }) => Math.max(lifetime, options.lifetime * 1.25));
-    return seconds(1.2 * Math.max(60, ...lifetimes) + 1800);
-  }
-
-  #guarded(run: () => void): void {
+  /** Whatever throws here breaks the world. */
+  guarded(run: () => void): void {
     try {
       run();
     } catch (error) {
