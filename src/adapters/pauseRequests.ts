@@ -20,7 +20,8 @@ import type { WriteGate } from './writeGate.ts';
  * ```
  *
  * Anybody on the machine may connect, so the key is a file that only the directory's owner can read. Who does not come to
- * an end is not waited for: to leave the fleet unanswered because somebody stopped a command is worse than the danger.
+ * an end is not waited for, or a command that somebody stopped would leave the fleet unanswered; `checkNewest` sees to it that
+ * nothing is undone if it goes on later.
  */
 export class PauseRequests {
   readonly #server: Server;
@@ -113,8 +114,10 @@ function prove(key: Buffer, nonce: Uint8Array): Buffer {
   return createHmac('sha256', key).update(nonce).digest();
 }
 
+/** `undefined` also for one that was cut off while it was written: anybody could know what is left of it. */
 async function readKey(directory: string): Promise<Buffer | undefined> {
-  return readFile(join(directory, keyFile)).catch(() => undefined);
+  const key = await readFile(join(directory, keyFile)).catch(() => undefined);
+  return key?.length === keyLength ? key : undefined;
 }
 
 async function makeKey(directory: string): Promise<Buffer> {

@@ -1,5 +1,6 @@
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -119,6 +120,20 @@ t.test('a server with too many who ask would be taken for none', async t => {
   const goOn = await pauseServer(directory);
   t.ok(gate.isPaused, 'it comes to its turn when those who prove nothing are gone');
   goOn();
+});
+
+t.test('a key that was cut off while it was written would be known to anybody', async t => {
+  const directory = await inDirectory(t);
+  await writeFile(join(directory, 'pause.key'), '');
+  const gate = new WriteGate(directory);
+  const requests = await PauseRequests.listen(directory, gate);
+  t.teardown(() => requests.close());
+  const stranger = connect(await socketName(directory, 'pause'));
+  const [nonce] = await once(stranger, 'data');
+  stranger.write(createHmac('sha256', '').update(nonce).digest());
+  await once(stranger, 'close');
+  t.notOk(gate.isPaused);
+  t.equal((await readFile(join(directory, 'pause.key'))).length, 32, 'it has been made anew');
 });
 
 t.test('a command would wait for a server that is not there', async t => {
