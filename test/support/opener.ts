@@ -13,4 +13,4 @@ for (; !isOver; times++) {
   const environment = await openEnvironment(directory, false);
   await environment.root.close();
 }
-console.log(times);
+process.stdout.write(`${times}\n`);
