@@ -32,6 +32,8 @@ export interface Caller {
   readonly port?: number;
   /** Whether its address is proved; it is unless said otherwise. */
   readonly proved?: boolean;
+  /** The store has no row for a new name at the moment. */
+  readonly rowless?: boolean;
   /** What it answers when it is asked something. */
   readonly answers?: (draft: RequestDraft) => Response | RequestFault;
   /** Counts up by itself: give an earlier one to repeat a request. */
@@ -158,7 +160,7 @@ export class Registrar {
       now: { instant: (this.now - start) as Instant, wall: this.now },
       view: this.#store.view(),
       find: (selection, from, limit) => this.#store.find(selection, from, limit),
-      allocateRow: () => this.#store.allocateRow(),
+      allocateRow: () => (caller.rowless === true ? undefined : this.#store.allocateRow()),
       principal: principalOf(credential),
       transport: credential ? 'coaps' : 'coap',
       address: caller.address ?? '192.0.2.1',

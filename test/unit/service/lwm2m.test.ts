@@ -419,3 +419,13 @@ t.test('lifetimes that end together end a batch at a time', async t => {
 function wire({ code, options, payload }: Reply): unknown {
   return { code, options: options.list.map(({ number, value }) => [number, [...value]]), payload: [...payload] };
 }
+
+t.test('a new name that finds no row is put off, and one that is known needs none', async t => {
+  const registrar = new Registrar();
+  const query = 'ep=node-1&lwm2m=1.1';
+  t.equal(codeOf(registrar.register({ query }, { rowless: true })), '5.03');
+  t.equal(registrar.refused, 'names-too-fast');
+  t.equal(registrar.device('node-1'), undefined);
+  t.equal(codeOf(registrar.register({ query })), '2.01');
+  t.equal(codeOf(registrar.register({ query }, { rowless: true })), '2.01');
+});
