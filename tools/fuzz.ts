@@ -30,6 +30,7 @@ Examples:
   npm run fuzz -- --target tlv --replay fuzz-failures/tlv-0123456789ab
 
 Without --minutes and --executions it runs for a minute. What fails is made small and written to ${folder()}.
+Ctrl-C stops and prints what was done; with --grow, what the target at hand found is not written.
 
 Exit code: 0 if everything held, 1 if something did not, 2 for wrong usage.
 `,
@@ -57,6 +58,10 @@ async function main(options: Options): Promise<void> {
   const thread = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await fuzz(next, job, all);
   };
+  process.once('SIGINT', () => {
+    waiting.length = 0;
+    for (const stop of running) stop();
+  });
   await Promise.all(Array.from({ length: threads }, thread));
   show('');
   printTable(tableOf([...all.values()]));
@@ -97,8 +102,11 @@ function fuzz(
     show(line([...all.values()], report.progress));
   });
   worker.on('error', error => failed(`${error.name}: ${error.message}`, current.input));
+  const stop = (): void => void worker.terminate();
+  running.add(stop);
   return new Promise(resolve => {
     worker.on('exit', () => {
+      running.delete(stop);
       clearInterval(watch);
       resolve();
     });
@@ -201,6 +209,8 @@ interface Options {
   readonly list: boolean;
 }
 
+/** Ends each target that is at work. */
+const running = new Set<() => void>();
 /** In microseconds of CPU without a new input: on a machine that does something else, time alone says nothing. */
 const endlessAfter = 30e6;
 const maxMegabytes = 1024;

@@ -46,6 +46,11 @@ export async function openDeviceSocket(
 async function keptSocket(server: Target, heard: (datagram: Bytes) => void): Promise<DeviceSocket> {
   const socket = createSocket({ type: isIPv6(server.host) ? 'udp6' : 'udp4' });
   listen(socket, heard);
+  // Several processes at one address would share its 28,000 ports.
+  if (server.host.startsWith('127.') && process.platform === 'linux') {
+    socket.bind({ address: ownLoopback, port: 0, exclusive: true });
+    await once(socket, 'listening');
+  }
   // Nobody listens there (yet): what was sent is sent again.
   socket.on('error', () => undefined);
   socket.connect(server.port, server.host);
@@ -106,5 +111,7 @@ function nextLoopback(): string {
 export const literal: SocketOptions['lookup'] = (host, _options, found) => found(null, host, isIPv6(host) ? 6 : 4);
 
 let loopbacks = 0;
+/** Of the kept sockets of this process, apart from those that `nextLoopback` gives. */
+const ownLoopback = `127.0.${1 + ((process.pid >> 8) % 254)}.${process.pid & 255}`;
 /** Below those that a system gives away by itself, and another one for most other processes that do this too. */
 const visitingPort = 10_000 + (process.pid % 20_000);
