@@ -16,7 +16,6 @@ export interface SocketAddress {
 export class UdpSocket {
   readonly #socket: Socket;
   readonly #received: Received;
-  #sendErrors = 0;
 
   private constructor(socket: Socket, received: Received) {
     this.#socket = socket;
@@ -49,13 +48,9 @@ export class UdpSocket {
     return { host: address, port };
   }
 
-  /** Datagrams that the system would not take: unreachable networks, full buffers. The peers retransmit. */
-  get sendErrors(): number {
-    return this.#sendErrors;
-  }
-
+  /** What the system does not take (unreachable networks, full buffers) is lost, as on the way: peers retransmit. */
   send(datagram: Bytes, address: string, port: number): void {
-    this.#socket.send(datagram, 0, datagram.length, port, address, this.#sent);
+    this.#socket.send(datagram, 0, datagram.length, port, address);
   }
 
   close(): Promise<void> {
@@ -69,12 +64,8 @@ export class UdpSocket {
       this.#received(new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length), from.address, from.port);
     });
     // After the bind, errors are about single datagrams (ICMP, buffers): none of them ends the server.
-    this.#socket.on('error', () => this.#sendErrors++);
+    this.#socket.on('error', () => undefined);
   }
-
-  readonly #sent = (error: Error | null): void => {
-    if (error !== null) this.#sendErrors++;
-  };
 }
 
 /** The bytes are a view that the receiver owns from then on. */

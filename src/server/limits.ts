@@ -87,7 +87,7 @@ export const limits: readonly Limit[] = [
   },
   {
     name: 'waiting-hellos',
-    standard: count(intakeLimits.maxHellos),
+    standard: `${intakeLimits.maxHellos} with a cookie, ${intakeLimits.maxHellos} without`,
     bites: 'Hellos are left unanswered while so many wait for their turn: devices with a session go first.',
     counter: 'intake.loopBehind',
   },

@@ -257,6 +257,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         counters: report.counters,
         dtls: dtls.counters,
         coap: coap.counters,
+        intake: intake.counters,
         service: service.counters,
       });
     },

@@ -224,7 +224,7 @@ export const testedMutations: readonly TestedMutation[] = [
     guard: 'devices go before hellos',
     test: 'unit/server/intake',
     file: 'server/intake.js',
-    find: 'this.#waiting.push({ remote, datagram });',
+    find: 'line.push({ remote, datagram });',
     put: 'this.#parts.receive(remote, datagram);',
   },
   {
@@ -233,6 +233,20 @@ export const testedMutations: readonly TestedMutation[] = [
     file: 'server/intake.js',
     find: ' && this.#parts.clock() < until',
     put: '',
+  },
+  {
+    guard: 'hellos wait until the socket has been read to its end',
+    test: 'unit/server/intake',
+    file: 'server/intake.js',
+    find: 'isMoreToRead && ',
+    put: 'false && ',
+  },
+  {
+    guard: 'hellos with a cookie have a line of their own',
+    test: 'unit/server/intake',
+    file: 'server/intake.js',
+    find: 'bringsCookie(datagram, helloOffset)',
+    put: 'false',
   },
 ];
 

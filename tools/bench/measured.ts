@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { Slowed } from './slowed.ts';
 
 /** What the operating system says that a process used (Linux). */
 export class MeasuredProcess {
@@ -33,6 +34,11 @@ export class MeasuredProcess {
     // The fields after the name, which may hold anything: utime and stime are the 14th and 15th of all.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return ((Number(fields[11]) + Number(fields[12])) / ticksPerSecond) * 1e6;
+  }
+
+  /** From now on it runs only for this share of the time. */
+  slow(share: number): Slowed {
+    return new Slowed(this.#pid, share);
   }
 
   memory(): { rssBytes: number; rssAnonBytes: number } {

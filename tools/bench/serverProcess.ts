@@ -70,6 +70,7 @@ interface ReadyLine {
 interface StoppedLine {
   readonly msg: 'stopped';
   readonly dtls: Readonly<Record<string, number>>;
+  readonly intake: Readonly<Record<string, number>>;
 }
 
 /** For a profile of the server: `ROLLCALL_BENCH_NODE_FLAGS=--cpu-prof npm run bench -- registration`. */

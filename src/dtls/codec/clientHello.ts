@@ -48,6 +48,12 @@ export function decodeClientHello(body: Bytes): ClientHello | undefined {
   }
 }
 
+/** Whether the hello that begins at `offset` of a datagram brings a cookie; only looks, and checks nothing else. */
+export function bringsCookie(datagram: Bytes, offset: number): boolean {
+  const sessionIdLength = datagram[offset + versionAndRandomLength] ?? 0;
+  return (datagram[offset + versionAndRandomLength + 1 + sessionIdLength] ?? 0) > 0;
+}
+
 /** Reads only the fields up to the cookie: `body` may be the first fragment of a longer hello. */
 export function decodeClientHelloStart(body: Bytes): ClientHelloStart | undefined {
   try {
@@ -79,3 +85,5 @@ function readStart(reader: Reader): ClientHelloStart {
 
 export const nullCompression: Bytes = Uint8Array.of(0);
 export const noCookie = noBytes;
+
+const versionAndRandomLength = 34;

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { type Bytes, utf8 } from '../../../src/base/bytes.ts';
 import type { Remote } from '../../../src/base/peer.ts';
+import { bringsCookie } from '../../../src/dtls/codec/clientHello.ts';
 import { Intake } from '../../../src/server/intake.ts';
 import { hello } from '../../support/dtlsRaw.ts';
 
@@ -15,7 +16,7 @@ function world(maxHellos: number) {
   const intake = new Intake({
     limits: { maxHellos, maxCommits: 10 },
     receive: (_, datagram: Bytes) => {
-      served.push(datagram[0] === 22 ? 'hello' : 'record');
+      served.push(datagram[0] !== 22 ? 'record' : bringsCookie(datagram, 25) ? 'cookie' : 'hello');
       // A hello takes a quarter of a millisecond here.
       now += 0.25;
     },
@@ -43,13 +44,36 @@ const record = utf8('\x17 a record of a session');
 t.test("a device's record would wait behind a thousand hellos", async t => {
   const { turn, intake } = world(100);
   t.strictSame(turn(hello(1), hello(2), record), ['record', 'hello', 'hello'], 'it goes first in its turn');
-  const flood = Array.from({ length: 90 }, (_, n) => hello(n));
+  const flood = Array.from({ length: 30 }, (_, n) => hello(n));
   t.strictSame(turn(...flood), ['hello', 'hello', 'hello', 'hello'], 'a millisecond of hellos');
   t.strictSame(turn(record)[0], 'record', 'and then what has arrived meanwhile');
   let turns = 2;
   while (turn().length > 0) turns++;
-  t.equal(turns, 23, 'every hello has its turn');
+  t.equal(turns, 8, 'every hello has its turn');
   t.strictSame(intake.counters, { loopBehind: 0, storeBehind: 0 });
+});
+
+t.test('hellos would be served while the system loses records of devices that it has no room for', async t => {
+  const { turn } = world(100);
+  const busy = Array.from({ length: 32 }, () => record);
+  t.equal(turn(hello(1)).length, 1);
+  t.notOk(turn(hello(2), ...busy).includes('hello'), 'as many were read as one turn can: there are more');
+  t.strictSame(turn(), ['hello'], 'the socket is empty now');
+  let turns = 1;
+  while (!turn(hello(3), ...busy).includes('hello')) turns++;
+  t.equal(turns, 7, 'a socket that is never empty does not keep them out for more than fifty milliseconds');
+});
+
+t.test('strangers would have so many cookies that nobody who brings one is served', async t => {
+  const { turn, intake } = world(100);
+  const cookie = Uint8Array.of(1, 2, 3);
+  const first = Array.from({ length: 20 }, (_, n) => hello(n));
+  t.strictSame(turn(...first, hello(1, cookie), hello(2, cookie)), ['cookie', 'hello', 'cookie', 'hello']);
+  turn(...Array.from({ length: 200 }, (_, n) => hello(n)));
+  const refused = intake.counters.loopBehind;
+  turn(hello(1, cookie));
+  t.ok(refused > 0);
+  t.equal(intake.counters.loopBehind, refused, 'there is room for one with a cookie when there is none without');
 });
 
 t.test('what the loop or the disk cannot do any more stays unanswered', async t => {
