@@ -38,15 +38,23 @@ export async function writeReport(folder: string, options: ReportOptions): Promi
     undefined,
     peers.map(count => ours('update', 'coaps', { ...run, peers: count, sockets })),
   );
-  const silent = await measureSilent(sessions);
+  const wideUpdates = await withRivals(undefined, [
+    ours('update', 'coaps', { ...run, peers: peers[0]!, inFlight: 512, sockets }),
+  ]);
+  const silent: Standing[] = [];
+  for (const share of [0.25, 0.5, 1]) silent.push(await measureSilent(Math.round(sessions * share)));
   const parts = micro();
 
   await mkdir(folder, { recursive: true });
-  const all = [...registrations, ...handshakes, ...others, ...updates];
+  const all = [...registrations, ...handshakes, ...others, ...updates, ...wideUpdates];
   await writeFile(join(folder, 'rates.svg'), await bars('Operations a second', 'a second', all.map(rate)));
   await writeFile(join(folder, 'cpu.svg'), await bars('Server CPU of one operation', 'µs', all.map(cpu)));
   const points = updates.map(update => ({ x: Number(update.measurement.peers), ...cpu(update) }));
   await writeFile(join(folder, 'updates.svg'), await curve('Server CPU of an update', 'open sessions', 'µs', points));
+  await writeFile(
+    join(folder, 'memory.svg'),
+    await curve('Anonymous memory of the server', 'devices', 'MB', silent.map(memory)),
+  );
   await writeFile(join(folder, 'REPORT.md'), text(started, options, all, updates, silent, parts));
 }
 
@@ -83,7 +91,7 @@ function text(
   { operations, repetitions, preloaded, sessions, peers }: ReportOptions,
   lines: readonly Line[],
   updates: readonly Line[],
-  silent: Standing,
+  silent: readonly Standing[],
   parts: readonly MicroFigure[],
 ): string {
   const { node, cores, cpu: model, system } = machine();
@@ -117,13 +125,13 @@ Debian's package, in C, which keeps a resource in memory and takes one DTLS hand
 
 ## Many devices that are silent
 
-${silent.sessions} registered devices with live DTLS sessions, after \`kill -9\` and a restart:
+Registered devices with live DTLS sessions, after \`kill -9\` and a restart:
 
-| | |
-|---|---|
-| ready after | ${silent.readyMs} ms, of which ${silent.readyCpuMs} ms of CPU |
-| real devices that updated afterwards | ${silent.updatedWithoutHandshake}, with ${silent.handshakes} handshakes |
-| anonymous memory a device | ${silent.rssAnonBytesPerDevice} B |
+| devices | ready after | CPU until then | real ones that updated afterwards | with handshakes | anonymous memory a device |
+|---|---|---|---|---|---|
+${silent.map(standingRow).join('\n')}
+
+![Memory](memory.svg)
 
 ## The parts of the road
 
@@ -150,6 +158,16 @@ function row({ measurement: m, ratio }: Line): string {
     m.failed,
   ];
   return `| ${[...cells, m.loadCpuShare].join(' | ')} |`;
+}
+
+function standingRow(silent: Standing): string {
+  const { sessions, readyMs, readyCpuMs, updatedWithoutHandshake, handshakes, rssAnonBytesPerDevice } = silent;
+  return `| ${sessions} | ${readyMs} ms | ${readyCpuMs} ms | ${updatedWithoutHandshake} | ${handshakes} | ${rssAnonBytesPerDevice} B |`;
+}
+
+function memory({ sessions, rssAnonBytes }: Standing) {
+  const megabytes = Math.round(rssAnonBytes / 1e5) / 10;
+  return { x: sessions, median: megabytes, min: megabytes, max: megabytes };
 }
 
 function dearer(line: Line, first: Line): string {
