@@ -1,16 +1,12 @@
 import { type Bytes, noBytes, textOf, toHex } from '../../src/base/bytes.ts';
-import type { Peer } from '../../src/base/peer.ts';
 import type { SeededRandom } from '../../src/base/random.ts';
-import { type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../../src/base/time.ts';
+import { type Milliseconds, seconds } from '../../src/base/time.ts';
 import { codeText, Method } from '../../src/coap/codec/code.ts';
 import { Observe, Options, UriPath } from '../../src/coap/codec/option.ts';
-import { CoapEndpoint } from '../../src/coap/endpoint.ts';
 import type { RequestHandle } from '../../src/coap/exchange.ts';
-import type { CoapOut } from '../../src/coap/out.ts';
-import { type ClientOut, DtlsClient } from '../../src/dtls/client.ts';
 import { Timer } from './clock.ts';
 import type { Address } from './network.ts';
-import { serverAddress } from './simServer.ts';
+import { SimClient, type SimClientHears } from './simClient.ts';
 import type { World } from './world.ts';
 
 /**
@@ -22,35 +18,27 @@ export class SimOperator {
   /** The newest that it heard of each thing it observes. */
   readonly heard = new Map<string, Heard>();
   readonly #world: World;
-  readonly #address: Address;
   readonly #random: SeededRandom;
-  readonly #dtls: DtlsClient;
-  readonly #coap: CoapEndpoint;
-  readonly #expiry: Timer;
+  readonly #client: SimClient;
   readonly #next: Timer;
   readonly #options: SimOperatorOptions;
   readonly #asked = new Map<RequestHandle, (heard: Heard) => void>();
   readonly #observing = new Map<string, RequestHandle>();
-  /** Another one for each session. */
-  #server = 1 as Peer;
-  #isOver = false;
 
   constructor(world: World, address: Address, random: SeededRandom, options: SimOperatorOptions) {
     this.#world = world;
     this.name = options.name;
-    this.#address = address;
     this.#random = random;
     this.#options = options;
-    this.#dtls = new DtlsClient({ identity: options.identity, key: options.key, random, cid: noBytes });
-    this.#coap = new CoapEndpoint({ random, limits: { maxExchanges: 64, maxBodies: 1, maxRequests: 64 } });
-    this.#expiry = new Timer(world.clock);
+    const { identity, key } = options;
+    const limits = { maxExchanges: 64, maxRequests: 64 };
+    this.#client = new SimClient(world, address, { identity, key, random, cid: noBytes, ...limits }, this.#hears);
     this.#next = new Timer(world.clock);
-    world.network.bind(address, (_, datagram) => this.#turn(now => this.#dtls.receive(now, datagram, this.#dtlsOut)));
     this.#later(0, () => this.#connect());
   }
 
   get isConnected(): boolean {
-    return this.#dtls.isConnected;
+    return this.#client.isConnected;
   }
 
   /** Asks once, without observing; `undefined` until the answer is there. */
@@ -63,16 +51,15 @@ export class SimOperator {
   }
 
   end(): void {
-    this.#isOver = true;
-    this.#expiry.disarm();
+    this.#client.end();
     this.#next.disarm();
   }
 
   #connect(): void {
-    this.#turn(now => {
-      this.#forgetServer(now);
-      this.#dtls.connect(now, this.#dtlsOut);
-    });
+    this.#client.forgetServer();
+    this.#asked.clear();
+    this.#observing.clear();
+    this.#client.connect();
   }
 
   /** All of it, in a while again. */
@@ -81,7 +68,7 @@ export class SimOperator {
       const before = this.#observing.get(path);
       if (before !== undefined) {
         this.#asked.delete(before);
-        this.#turn(now => this.#coap.unobserve(now, before, this.#coapOut));
+        this.#client.unobserve(before);
       }
       const handle = this.#get(path, true, heard => this.#hear(path, heard));
       if (handle !== undefined) this.#observing.set(path, handle);
@@ -101,21 +88,9 @@ export class SimOperator {
       .split('/')
       .slice(1)
       .reduce((all, segment) => all.with(UriPath, segment), Options.empty);
-    let handle: RequestHandle | undefined;
-    this.#turn(now => {
-      const draft = { code: Method.GET, options, payload: noBytes, observe };
-      handle = this.#coap.request(now, this.#server, draft, this.#coapOut);
-    });
+    const handle = this.#client.request({ code: Method.GET, options, payload: noBytes, observe });
     if (handle !== undefined) this.#asked.set(handle, hear);
     return handle;
-  }
-
-  #forgetServer(now: Now): void {
-    void now;
-    this.#coap.drop(this.#server, this.#coapOut);
-    this.#server = (this.#server + 1) as Peer;
-    this.#asked.clear();
-    this.#observing.clear();
   }
 
   #later(span: Milliseconds, run: () => void): void {
@@ -123,29 +98,9 @@ export class SimOperator {
     this.#next.arm(this.#world.clock.now + span, run);
   }
 
-  #turn(run: (now: Now) => void): void {
-    if (this.#isOver) return;
-    const { now } = this.#world.clock;
-    run({ instant: now as Instant, wall: now as WallTime });
-    const next = Math.min(this.#dtls.nextExpiry() ?? never, this.#coap.nextExpiry() ?? never);
-    this.#expiry.arm(next, () =>
-      this.#turn(later => {
-        this.#dtls.expire(later, this.#dtlsOut);
-        this.#coap.expire(later, this.#coapOut);
-      }),
-    );
-  }
-
-  readonly #dtlsOut: ClientOut = {
-    transmit: datagram => this.#world.network.send(this.#address, serverAddress, datagram),
+  readonly #hears: SimClientHears = {
     connected: () => this.#later(0, () => this.#observe()),
-    deliver: plaintext => this.#turn(now => this.#coap.receive(now, this.#server, plaintext, this.#coapOut)),
     closed: () => this.#later(seconds(1) + seconds(30) * this.#random.fraction(), () => this.#connect()),
-  };
-
-  readonly #coapOut: CoapOut = {
-    transmit: (_, message) => this.#dtls.send(message, this.#dtlsOut),
-    request() {},
     response: (handle, { code, options, payload }, lasts) => {
       const hear = this.#asked.get(handle);
       if (!lasts) this.#asked.delete(handle);
@@ -157,10 +112,6 @@ export class SimOperator {
       // A server that does not answer at all may have lost the session: only a new one tells.
       if (wasAsked && fault === 'timeout') this.#later(seconds(30) * this.#random.fraction(), () => this.#connect());
     },
-    unobserved() {},
-    notified() {},
-    ponged() {},
-    refused() {},
   };
 }
 
@@ -179,5 +130,3 @@ export interface SimOperatorOptions {
   readonly observes: readonly string[];
   readonly refreshes: Milliseconds;
 }
-
-const never = Number.POSITIVE_INFINITY;
