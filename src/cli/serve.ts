@@ -118,4 +118,8 @@ Examples:
   rollcall serve
   rollcall serve --data /var/lib/rollcall --coaps 0.0.0.0:5684 --coap off
   rollcall serve --suites TLS_PSK_WITH_AES_128_CCM_8,TLS_PSK_WITH_AES_128_CCM --dtls-timeout 9s
+  NODE_OPTIONS=--max-semi-space-size=32 rollcall serve
+
+The last one gives what lives as long as a request does, up to the disk and back, 32 MB in place of Node's 16: a tenth less
+CPU for some 20 MB of memory. \`npm start\` does that too.
 `;

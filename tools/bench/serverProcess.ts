@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Target } from '../load/udpDevice.ts';
@@ -73,9 +74,16 @@ interface StoppedLine {
   readonly intake: Readonly<Record<string, number>>;
 }
 
-/** For a profile of the server: `ROLLCALL_BENCH_NODE_FLAGS=--cpu-prof npm run bench -- registration`. */
+/**
+ * Those that `npm start` has, for every server in Node, ours or a rival; and more, for a profile of the server:
+ * `ROLLCALL_BENCH_NODE_FLAGS=--cpu-prof npm run bench -- registration`.
+ */
 function nodeFlags(): string[] {
-  return (process.env.ROLLCALL_BENCH_NODE_FLAGS ?? '').split(' ').filter(flag => flag !== '');
+  const { scripts } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+    scripts: { start: string };
+  };
+  const more = (process.env.ROLLCALL_BENCH_NODE_FLAGS ?? '').split(' ').filter(flag => flag !== '');
+  return [...scripts.start.split(' ').filter(word => word.startsWith('-')), ...more];
 }
 
 export function target(address: string): Target {
