@@ -25,16 +25,21 @@ export function wellKnownCore(request: Request, principal: Principal): Reply {
 /** `rt=core.rd`, `rt=core.rd*`, `href=/rd`; a list of relation types matches by any of them. */
 function matches(link: Link, filter: string): boolean {
   const equals = filter.indexOf('=');
-  if (equals < 0) return link.attributes[filter] !== undefined;
+  if (equals < 0) return Object.hasOwn(link.attributes, filter);
   const name = filter.slice(0, equals);
   const wanted = filter.slice(equals + 1);
-  const value = name === 'href' ? link.href : link.attributes[name];
+  const value = name === 'href' ? link.href : attributeOf(link, name);
   if (value === undefined) return false;
   if (value === true) return wanted === '';
   const values = multiValued.has(name) ? value.split(' ') : [value];
   return wanted.endsWith('*')
     ? values.some(candidate => candidate.startsWith(wanted.slice(0, -1)))
     : values.includes(wanted);
+}
+
+/** Of its own: a stranger may well ask for `constructor`. */
+function attributeOf({ attributes }: Link, name: string): string | true | undefined {
+  return Object.hasOwn(attributes, name) ? attributes[name] : undefined;
 }
 
 const multiValued = new Set(['rt', 'if', 'rel', 'ct']);

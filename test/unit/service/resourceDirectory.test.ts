@@ -43,6 +43,18 @@ t.test('URI discovery: each function by its resource type, with and without a wi
   }
 });
 
+t.test(
+  'a filter that names what every object has would end the server, for anybody who sends one datagram',
+  async t => {
+    const registrar = new Registrar({ insecureCoap: false });
+    for (const name of ['constructor', 'toString', '__proto__', 'hasOwnProperty']) {
+      for (const filter of [name, `${name}=`, `${name}=a`, `${name}=a*`, `${name}=*`]) {
+        t.strictSame(hrefs(registrar.get(`/.well-known/core?${filter}`, {}, { proved: false })), [], filter);
+      }
+    }
+  },
+);
+
 t.test('§5.3, an update changes the base that links are shown with, a removal takes them away', async t => {
   const registrar = new Registrar();
   const location = register(registrar, 'ep=endpoint1&lt=500&base=coap://local-proxy-old.example.com', sensorLinks);
