@@ -1,6 +1,6 @@
 import { sameBytes } from '../base/bytes.ts';
 import { FifoMap } from '../base/fifoMap.ts';
-import { after, type Instant, type Now, seconds, type WallTime } from '../base/time.ts';
+import { after, type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../base/time.ts';
 import { ContentFormats } from '../coap/codec/contentFormat.ts';
 import type { WrittenLink } from '../coap/codec/linkFormat.ts';
 import type { Request } from '../coap/codec/message.ts';
@@ -66,12 +66,12 @@ export class LookupInterface {
     return {
       key: answerKey(lookup.search, lookup.format),
       row: lookup.only,
-      showsRecord: ({ record, before }, rows, wall) => {
+      showsRecord: ({ record, before }, rows, wall, mayLook) => {
         const shown = rows.has(record.row);
         // Its lifetime goes on, and nothing that is shown of it has changed; nor what it is found by.
         const isSame = showsTheSame(before?.registration, record.registration);
         if (isSame && (shown || this.#isFoundAsBefore(lookup, before, record, wall))) return false;
-        return shown || this.#viewOf(lookup, wall).accepts(record);
+        return shown || !mayLook(effortOf(lookup, record)) || this.#viewOf(lookup, wall).accepts(record);
       },
       showsValue: () => false,
       look: ({ now, find }) => {
@@ -212,6 +212,15 @@ function findOnly(row: Row, find: Store['find']): Store['find'] {
     const { records } = find(itself, row, 1);
     return { records: records.filter(record => selection.accepts(record)), next: undefined };
   };
+}
+
+/**
+ * Of one look: the question is made ready, and what the device said of itself is decoded and gone through for each of its
+ * conditions, which are eight characters long at least.
+ */
+function effortOf({ search: { criteria, where } }: Lookup, { registration }: DeviceRecord): Milliseconds {
+  const asked = criteria.length + (where?.length ?? 0) / 8;
+  return 0.02 + ((registration?.description.length ?? 0) * (1 + 2 * asked)) / 64_000;
 }
 
 function firstPage({ page, count }: Search): PageStart {

@@ -1,7 +1,7 @@
 import { toHex } from '../base/bytes.ts';
 import { Deadlines } from '../base/deadlines.ts';
 import type { Peer } from '../base/peer.ts';
-import { after, type Instant, type Now, seconds, type WallTime } from '../base/time.ts';
+import { after, type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../base/time.ts';
 import type { Reply } from '../coap/codec/message.ts';
 import type { Exchange } from '../coap/exchange.ts';
 import type { Row } from '../fleet/names.ts';
@@ -18,8 +18,11 @@ export interface Observed {
   readonly key: string;
   /** The one device that it is about; `undefined` if any may be. */
   readonly row: Row | undefined;
-  /** Whether a change of a device's record may show in a result that has these rows. */
-  showsRecord(change: DeviceChange, rows: ReadonlySet<Row>, wall: WallTime): boolean;
+  /**
+   * Whether a change of a device's record may show in a result that has these rows. Where nothing but a look into the
+   * record tells, `mayLook` is asked for the time that it takes, in milliseconds: without it, it may show.
+   */
+  showsRecord(change: DeviceChange, rows: ReadonlySet<Row>, wall: WallTime, mayLook: MayLook): boolean;
   showsValue(path: ValuePath): boolean;
   /** `later`: what it rests on is not durable yet. A `Reply` is the last that is said of it; `undefined` says nothing more. */
   look(turn: ObserverTurn): Result | Reply | 'later' | undefined;
@@ -30,6 +33,8 @@ export interface ObserverTurn {
   readonly view: View;
   readonly find: Store['find'];
 }
+
+export type MayLook = (effort: Milliseconds) => boolean;
 
 /** Who observes: an operator may more, and has room of his own that nobody else takes. */
 export interface Observing {
@@ -52,6 +57,8 @@ export class Observers {
   /** When to look at one again: it may have changed, or a part of it ends by itself. */
   readonly #due = new Deadlines<Observer>();
   readonly #count = { operators: 0, others: 0 };
+  /** When the time that was spent on looking into records is made up for. */
+  #lookedUntil = 0 as Instant;
 
   get size(): number {
     return this.#count.operators + this.#count.others;
@@ -110,9 +117,10 @@ export class Observers {
   /** Changes are durable: whose result may they concern? */
   committed({ devices, values = [] }: Commit, now: Now): void {
     if (this.size === 0) return;
+    const mayLook: MayLook = effort => this.#mayLook(effort, now);
     for (const change of devices) {
       for (const observer of this.#about(change.record.row)) {
-        if (observer.changed || !observer.observed.showsRecord(change, observer.rows, now.wall)) continue;
+        if (observer.changed || !observer.observed.showsRecord(change, observer.rows, now.wall, mayLook)) continue;
         this.#mark(observer, now);
       }
     }
@@ -148,6 +156,16 @@ export class Observers {
       if (notification !== undefined) notifications.push(notification);
     }
     return notifications;
+  }
+
+  /**
+   * A change is looked at for each of those who observe, within the turn of whoever made it. That has a tenth of the time;
+   * beyond it they count as changed, once each, and look again when they are due, in the time that questions have.
+   */
+  #mayLook(effort: Milliseconds, { instant }: Now): boolean {
+    if (this.#lookedUntil > instant + looksAtOnce) return false;
+    this.#lookedUntil = after(Math.max(this.#lookedUntil, instant) as Instant, effort * looksShare);
+    return true;
   }
 
   #look(observer: Observer, turn: ObserverTurn): Notification | undefined {
@@ -227,3 +245,6 @@ const atMostEvery = seconds(1);
 const confirmEvery = seconds(60);
 const maxInTurn = 2;
 const firstSequence = 1;
+/** Looking into records has one in so many milliseconds; and at once as much as two milliseconds. */
+const looksShare = 10;
+const looksAtOnce: Milliseconds = 2 * looksShare;
