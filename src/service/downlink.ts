@@ -123,10 +123,12 @@ export class Downlink {
     if (line?.peer === peer) line.peer = undefined;
   }
 
+  /** A bounded number of lines at a time, however many wait for the same moment. */
   expire(out: DownlinkOut): void {
-    for (let line = this.#lines.takeDue(out.now.instant); line !== undefined; ) {
+    for (let taken = 0; taken < linesInTurn; taken++) {
+      const line = this.#lines.takeDue(out.now.instant);
+      if (line === undefined) return;
       this.#due(line, out);
-      line = this.#lines.takeDue(out.now.instant);
     }
   }
 
@@ -338,5 +340,7 @@ function earliest(commands: readonly Command[], now: Now): Instant | undefined {
 /** Longer than the 2.01 takes on slow links; a client that is asked before it came loses the question. */
 const defaultDelay: Milliseconds = 500;
 const diskDelay: Milliseconds = 5000;
+/** A few milliseconds' worth. */
+export const linesInTurn = 64;
 /** How many bytes of an answer are kept with its command. */
 const keptPayload = 16_384;

@@ -60,10 +60,15 @@ export class Notifications {
     this.#silences.set(observationIdOf(row, id), (now.instant + seconds(2 * pmax) + patience) as Instant);
   }
 
-  /** Takes those for lost that were silent for too long; the rows are to be looked at, since they are wanted again. */
+  /**
+   * Takes those for lost that were silent for too long, a bounded number at a time: a network that was away is that for all
+   * of its devices. The rows are to be looked at, since they are wanted again.
+   */
   expire(out: DownlinkOut, look: (row: Row) => void): void {
     const { instant, wall } = out.now;
-    for (let due = this.#silences.takeDue(instant); due !== undefined; due = this.#silences.takeDue(instant)) {
+    for (let taken = 0; taken < maxInTurn; taken++) {
+      const due = this.#silences.takeDue(instant);
+      if (due === undefined) return;
       const found = this.#find(due, out);
       if (found === undefined) continue;
       const { record, observation } = found;
@@ -171,3 +176,5 @@ type Receipt = Parameters<typeof reported>[3];
 
 /** A notification may be retransmitted for so long before it arrives (MAX_TRANSMIT_WAIT). */
 const patience = seconds(93);
+/** How many are taken for lost in a turn. */
+export const maxInTurn = 64;

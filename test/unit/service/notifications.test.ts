@@ -1,0 +1,39 @@
+import t from 'tap';
+import type { Instant, Now, WallTime } from '../../../src/base/time.ts';
+import type { Row } from '../../../src/fleet/names.ts';
+import type { Observation } from '../../../src/fleet/observation.ts';
+import type { Commit } from '../../../src/fleet/store.ts';
+import type { Dossiers } from '../../../src/service/dossier.ts';
+import type { DownlinkOut } from '../../../src/service/downlinkOut.ts';
+import { maxInTurn, Notifications } from '../../../src/service/notifications.ts';
+import { rules, sampleRecord } from '../../support/records.ts';
+
+t.test('a network that was away would have the loop do nothing else until all of its devices are taken for lost', t => {
+  let now: Now = { instant: 0 as Instant, wall: 1e12 as WallTime };
+  const commits: Commit[] = [];
+  const observation = {
+    id: 1,
+    version: 1,
+    paths: ['/3303/0/5700'],
+    attributes: { pmax: 60 },
+    state: 'active',
+    since: now.wall,
+  } as unknown as Observation;
+  const out = {
+    get now() {
+      return now;
+    },
+    view: () => ({ device: (row: Row) => sampleRecord(row), observation: () => observation }),
+    commit: (commit: Commit) => commits.push(commit),
+  } as unknown as DownlinkOut;
+  const notifications = new Notifications(rules, {} as Dossiers);
+  for (let row = 1; row <= 1000; row++) notifications.watch(row as Row, observation, out);
+  now = { instant: 300_000 as Instant, wall: (now.wall + 300_000) as WallTime };
+  notifications.expire(out, () => undefined);
+  t.equal(commits.length, maxInTurn);
+  t.ok(notifications.nextExpiry()! <= now.instant, 'the next turn goes on at once');
+  for (let turn = 1; turn < Math.ceil(1000 / maxInTurn); turn++) notifications.expire(out, () => undefined);
+  t.equal(commits.length, 1000);
+  t.equal(notifications.nextExpiry(), undefined);
+  t.end();
+});
