@@ -52,6 +52,8 @@ export class Decisions {
   decide(work: Work): void {
     const { store } = this.#parts;
     const isQuestion = work.exchange.code === Method.GET || work.exchange.code === Method.FETCH;
+    // Whoever asked left while the question waited: nobody would ever take him out of those who observe.
+    if (isQuestion && this.#isGone(work)) return;
     if (isQuestion && !this.#share.isFree(this.#turn.now.instant)) return this.#goOnLater(work, work.decide);
     const view = store.view();
     const context = { ...work.context, now: this.#turn.now, view };
@@ -117,6 +119,11 @@ export class Decisions {
     if (why === 'conflict' && work.attempts++ < maxAttempts) return this.decide(work);
     this.#parts.report.unavailable(why);
     this.#answer(work, unavailable(retryAfterSeconds));
+  }
+
+  #isGone({ exchange: { peer } }: Work): boolean {
+    const { plain, dtls } = this.#parts;
+    return isPlainPeer(peer) ? plain.remote(peer) === undefined : dtls?.session(peer) === undefined;
   }
 
   /** Every answer may be forgotten early: the record recognises its last exchange, and a refusal changes nothing. */

@@ -10,6 +10,17 @@ import { Decisions, type DecisionsOut, maxWaiting, unlimited, type Work } from '
 import { Share } from '../../../src/server/share.ts';
 import { Turn } from '../../../src/server/turn.ts';
 
+const exchange: Exchange = {
+  peer: 1 as Peer,
+  messageId: 1,
+  confirmable: true,
+  code: Method.DELETE,
+  token: noBytes,
+  block1: undefined,
+  block2: undefined,
+  acknowledged: false,
+};
+
 t.test('removals that come again and again while the disk is slow would wait in a queue without end', async t => {
   const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
   const answers: string[] = [];
@@ -29,16 +40,6 @@ t.test('removals that come again and again while the disk is slow would wait in 
     () => undefined,
   );
   const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
-  const exchange: Exchange = {
-    peer: 1 as Peer,
-    messageId: 1,
-    confirmable: true,
-    code: Method.DELETE,
-    token: noBytes,
-    block1: undefined,
-    block2: undefined,
-    acknowledged: false,
-  };
   const work = (): Work => ({
     exchange,
     context: {} as Work['context'],
@@ -61,4 +62,39 @@ t.test('removals that come again and again while the disk is slow would wait in 
   isPending = true;
   decisions.decide(work());
   t.equal(settled.length, 1, 'and there is room again');
+});
+
+t.test('whoever asks and leaves before it is his turn would be counted among those who observe for ever', t => {
+  const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
+  let isThere = true;
+  const parts = {
+    store: { view: () => ({ restsOnPending: false }) },
+    coap: { acknowledge: () => undefined },
+    dtls: { session: () => (isThere ? {} : undefined) },
+  } as unknown as DatapathParts;
+  const turn = new Turn(
+    () => now,
+    () => undefined,
+  );
+  const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
+  let turns = 0;
+  const decide: Work['decide'] = () => {
+    turns++;
+    return { kind: 'unfinished', goOn: decide };
+  };
+  decisions.decide({
+    exchange: { ...exchange, code: Method.GET },
+    context: { addressProved: true } as Work['context'],
+    decide,
+    limit: unlimited,
+    searching: false,
+    attempts: 0,
+  });
+  decisions.goOn();
+  t.equal(turns, 2);
+  isThere = false;
+  decisions.goOn();
+  t.equal(turns, 2, 'its question is not looked into any more');
+  t.equal(decisions.nextTurn(), undefined, 'nor does it wait');
+  t.end();
 });
