@@ -2,6 +2,7 @@ import { FifoMap } from '../base/fifoMap.ts';
 import type { Peer } from '../base/peer.ts';
 import { after, type Instant, seconds } from '../base/time.ts';
 import type { Reply } from '../coap/codec/message.ts';
+import type { Exchange } from '../coap/exchange.ts';
 
 /**
  * Answers of which a client has the first block only, so that the rest of it belongs to the same representation (RFC 7959
@@ -12,11 +13,11 @@ export class KeptAnswers {
   readonly #answers = new FifoMap<string, { readonly answer: Reply; readonly until: Instant }>();
   #bytes = 0;
 
-  /** `key` says what was asked. */
-  keep(peer: Peer, key: string, answer: Reply, now: Instant): void {
+  /** `key` says what was asked. Whatever was kept of an earlier answer goes, so that no block of it follows this one. */
+  keep({ peer, block2 }: Asked, key: string, answer: Reply, now: Instant): void {
     const { length } = answer.payload;
-    if (length <= firstBlock || length > maxBytes) return;
     this.#drop(`${peer} ${key}`);
+    if (length <= Math.min(block2?.size ?? firstBlock, firstBlock) || length > maxBytes) return;
     while (this.#answers.size >= maxAnswers || this.#bytes + length > maxBytes) this.#drop(this.#answers.oldestKey()!);
     this.#answers.set(`${peer} ${key}`, { answer, until: after(now, lifetime) });
     this.#bytes += length;
@@ -34,6 +35,9 @@ export class KeptAnswers {
     this.#bytes -= kept.answer.payload.length;
   }
 }
+
+/** By whom, and in blocks of which size. */
+type Asked = Pick<Exchange, 'peer' | 'block2'>;
 
 const firstBlock = 1024;
 const maxAnswers = 64;

@@ -107,7 +107,7 @@ export class LookupInterface {
   #goOn(lookup: Lookup, progress: Progress, observes: boolean): (turn: RequestContext) => Outcome {
     return turn => {
       const { format } = lookup;
-      const { now, peer, exchange, find, principal } = turn;
+      const { now, exchange, find, principal } = turn;
       if (!step(this.#viewOf(lookup, now.wall), lookup, progress, find)) {
         if (++progress.turns > maxTurns) return refused(refusal('search-too-wide'));
         return { kind: 'unfinished', goOn: this.#goOn(lookup, progress, observes) };
@@ -121,7 +121,7 @@ export class LookupInterface {
           ? this.#observers.begin(observer, observed, result, now)
           : undefined;
       const answer = replyOf(result, lookup.etags, sequence);
-      this.#answers.keep(peer, observed.key, answer, now.instant);
+      this.#answers.keep(exchange, observed.key, answer, now.instant);
       return { kind: 'reply', reply: answer };
     };
   }
@@ -132,7 +132,8 @@ export class LookupInterface {
 
   /** Who sees only himself has no pages in common with others. */
   #startOf({ search, only }: Lookup, now: Now): Progress {
-    const known = search.page === 0 || only !== undefined ? undefined : this.#pages.get(pageKey(search, search.page));
+    const isFirst = search.page === 0 || only !== undefined;
+    const known = isFirst ? undefined : this.#pages.get(pageKey(search, search.page));
     const start = known !== undefined && now.instant < known.until ? known : firstPage(search);
     return {
       from: start.from,

@@ -134,7 +134,7 @@ export class Service {
   /** Whom to tell of a changed result. Answers of several blocks are kept until they are fetched. */
   notifications(turn: ObserverTurn): Notification[] {
     const due = this.#observers.due(turn);
-    for (const { exchange, key, reply } of due) this.#answers.keep(exchange.peer, key, reply, turn.now.instant);
+    for (const { exchange, key, reply } of due) this.#answers.keep(exchange, key, reply, turn.now.instant);
     return due;
   }
 

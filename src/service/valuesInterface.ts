@@ -51,7 +51,7 @@ export class ValuesInterface {
     const sequence =
       observe === 0 ? this.#observers.begin({ exchange, isOperator: true }, observed, found, now) : undefined;
     const answer = replyOf(found, request.options.all(ETag), sequence);
-    this.#answers.keep(peer, observed.key, answer, now.instant);
+    this.#answers.keep(exchange, observed.key, answer, now.instant);
     return { kind: 'reply', reply: answer };
   }
 
