@@ -28,6 +28,11 @@ export function isOnLink(base: string, registrant: string, asker: string): boole
   return isLinkLocal(asker) && zoneOf(asker) === zoneOf(registrant);
 }
 
+/** Whose bases an address may be shown: those of one link see the same, and so do all who are on none (''). */
+export function linkOf(asker: string): string {
+  return isLinkLocal(asker) ? `%${zoneOf(asker)}` : '';
+}
+
 /** The path of a URI, or a path as it is; `undefined` if it has none. */
 export function pathOf(reference: string): string | undefined {
   return /^(?:[a-z][a-z0-9+.-]*:\/\/[^/?#]*)?(\/.*)$/i.exec(reference)?.[1];

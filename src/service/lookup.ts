@@ -12,6 +12,7 @@ import type { FleetRules } from '../fleet/registration.ts';
 import type { Selection, Store } from '../fleet/store.ts';
 import { isRefusal, type Refusal, refusal } from '../lwm2m/refusal.ts';
 import { answerTo } from './answer.ts';
+import { linkOf } from './base.ts';
 import type { KeptAnswers } from './keptAnswers.ts';
 import { linkFormats } from './linkDocument.ts';
 import { type Lookup, replyOf, resultOf } from './lookupResult.ts';
@@ -131,9 +132,9 @@ export class LookupInterface {
   }
 
   /** Who sees only himself has no pages in common with others. */
-  #startOf({ search, only }: Lookup, now: Now): Progress {
+  #startOf({ search, only, address }: Lookup, now: Now): Progress {
     const isFirst = search.page === 0 || only !== undefined;
-    const known = isFirst ? undefined : this.#pages.get(pageKey(search, search.page));
+    const known = isFirst ? undefined : this.#pages.get(seenFrom(address, search, search.page));
     const start = known !== undefined && now.instant < known.until ? known : firstPage(search);
     return {
       from: start.from,
@@ -146,10 +147,10 @@ export class LookupInterface {
     };
   }
 
-  #notePages({ search, only }: Lookup, { next }: Progress, now: Now): void {
+  #notePages({ search, only, address }: Lookup, { next }: Progress, now: Now): void {
     if (next === undefined || only !== undefined) return;
     if (this.#pages.size >= maxPages) this.#pages.delete(this.#pages.oldestKey()!);
-    this.#pages.set(pageKey(search, search.page + 1), { ...next, until: after(now.instant, pageLifetime) });
+    this.#pages.set(seenFrom(address, search, search.page + 1), { ...next, until: after(now.instant, pageLifetime) });
   }
 }
 
@@ -230,6 +231,11 @@ function firstPage({ page, count }: Search): PageStart {
 
 function pageKey({ kind, criteria, where, count }: Search, page: number): string {
   return JSON.stringify([kind, criteria, where, count, page]);
+}
+
+/** Pages of those who see the same: on a link there are devices that nobody sees from elsewhere. */
+function seenFrom(address: string, search: Search, page: number): string {
+  return `${linkOf(address)} ${pageKey(search, page)}`;
 }
 
 function answerKey(search: Search, format: number): string {

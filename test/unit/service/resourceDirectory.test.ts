@@ -316,6 +316,18 @@ t.test('link-local registrations are shown on their own link only, and never wit
   t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=near', {}, { address: 'fe80::2%eth1' })), []);
 });
 
+t.test('the pages of those on a link would begin where those of everybody else do, who see fewer devices', t => {
+  const registrar = new Registrar();
+  for (const name of ['a', 'b']) register(registrar, `ep=near-${name}`, '</t>', { address: 'fe80::1%eth0' });
+  for (const name of ['a', 'b', 'c', 'd']) register(registrar, `ep=far-${name}`, '</t>');
+  const names = (page: number, address: string) =>
+    rfc(registrar.get(`/rd-lookup/ep?page=${page}&count=2`, {}, { address })).match(/(near|far)-./g);
+  t.strictSame(names(0, 'fe80::2%eth0'), ['near-a', 'near-b']);
+  t.strictSame(names(1, '192.0.2.7'), ['far-c', 'far-d']);
+  t.strictSame(names(1, 'fe80::2%eth0'), ['far-a', 'far-b']);
+  t.end();
+});
+
 t.test('results come as link-format, as CBOR, or not at all; and are known by their ETag', async t => {
   const registrar = new Registrar();
   register(registrar, 'ep=node1&base=coap://a', '</t>;rt=temp;obs;foo=bar');
