@@ -115,9 +115,11 @@ export class ServerRole {
 
   /** Sends a notification on an observation that a peer has with us; `out.unobserved` tells if it does not want it. */
   notify(now: Now, exchange: Exchange, notification: Reply, confirmable: boolean, out: CoapOut): void {
-    const { peer, token, notified } = exchange;
+    const { peer, token, notified, block2 } = exchange;
     const messageId = this.#messages.outbox.nextMessageId(now.instant, peer);
-    const { code, options, payload } = this.#messages.slice(exchange, notification);
+    // It begins at its first block (RFC 7959 §2.6), whichever the observer had asked for.
+    const fromTheFirst = block2 === undefined ? exchange : { ...exchange, block2: { ...block2, number: 0 } };
+    const { code, options, payload } = this.#messages.slice(fromTheFirst, notification);
     const type = confirmable ? 'CON' : 'NON';
     const message = encodeMessage({ kind: 'response', type, messageId, token, code, options, payload });
     exchange.notified = messageId;

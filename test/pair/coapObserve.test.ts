@@ -31,6 +31,13 @@ t.test('an observation is one request and many answers, until Observe 1', async 
   t.equal(pair.client.endpoint.sizes().requests, 0);
 });
 
+t.test('who asks to observe from a later block on would be told nothing but 4.00', async t => {
+  const { pair, handle, exchange } = observed();
+  pair.server.notify({ ...exchange, block2: { number: 5, more: false, size: 64 } }, value(11, '90'), false);
+  pair.run();
+  t.match(pair.client.responses.at(-1), { handle, payload: '90', lasts: true });
+});
+
 t.test('a notification on its way when the observation is given up is not handed on, nor rejected', async t => {
   const { pair, handle, exchange } = observed();
   pair.client.endpoint.unobserve(pair.now, handle, pair.client);
