@@ -4,6 +4,7 @@ import type { Milliseconds } from '../base/time.ts';
 import { bringsCookie } from '../dtls/codec/clientHello.ts';
 import { HandshakeType, handshakeHeaderLength } from '../dtls/codec/handshake.ts';
 import { ContentType, recordHeaderLength } from '../dtls/codec/record.ts';
+import { connectionIdLength } from '../dtls/connectionId.ts';
 
 /**
  * Where DTLS datagrams come in: devices that have a session, or are about to, go first; ClientHellos wait until the socket
@@ -29,9 +30,10 @@ export class Intake {
 
   receive(remote: Remote, datagram: Bytes): void {
     this.#readInTurn++;
-    if (!isClientHello(datagram)) return this.#parts.receive(remote, datagram);
+    const at = clientHelloIn(datagram);
+    if (at === undefined) return this.#parts.receive(remote, datagram);
     const { maxCommits, maxHellos } = this.#parts.limits;
-    const line = bringsCookie(datagram, helloOffset) ? this.#withCookie : this.#first;
+    const line = bringsCookie(datagram, at + helloOffset) ? this.#withCookie : this.#first;
     if (this.#parts.commits() >= maxCommits) this.counters.storeBehind++;
     else if (line.length >= maxHellos) this.counters.loopBehind++;
     else {
@@ -127,14 +129,19 @@ class Line {
   }
 }
 
-/** By its first record. Nobody is trusted for it: it only says who waits. */
-function isClientHello(datagram: Bytes): boolean {
-  return (
-    datagram[0] === ContentType.handshake &&
-    datagram[3] === 0 &&
-    datagram[4] === 0 &&
-    datagram[recordHeaderLength] === HandshakeType.clientHello
-  );
+/**
+ * Where the first record stands that begins a hello, behind whatever others. Nobody is trusted for it: it only says who
+ * waits.
+ */
+function clientHelloIn(datagram: Bytes): number | undefined {
+  for (let at = 0; at + recordHeaderLength < datagram.length; ) {
+    const fragment = at + recordHeaderLength + (datagram[at] === ContentType.tls12Cid ? connectionIdLength : 0);
+    const isInClear = datagram[at + 3] === 0 && datagram[at + 4] === 0;
+    const isHello = datagram[at] === ContentType.handshake && datagram[fragment] === HandshakeType.clientHello;
+    if (isHello && isInClear) return at;
+    at = fragment + ((datagram[fragment - 2] ?? 0) << 8) + (datagram[fragment - 1] ?? 0);
+  }
+  return undefined;
 }
 
 const helloOffset = recordHeaderLength + handshakeHeaderLength;

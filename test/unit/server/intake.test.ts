@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type Bytes, utf8 } from '../../../src/base/bytes.ts';
+import { type Bytes, concatBytes, utf8 } from '../../../src/base/bytes.ts';
 import type { Remote } from '../../../src/base/peer.ts';
 import { bringsCookie } from '../../../src/dtls/codec/clientHello.ts';
 import { Intake } from '../../../src/server/intake.ts';
@@ -50,6 +50,24 @@ t.test("a device's record would wait behind a thousand hellos", async t => {
   let turns = 2;
   while (turn().length > 0) turns++;
   t.equal(turns, 8, 'every hello has its turn');
+  t.strictSame(intake.counters, { loopBehind: 0, storeBehind: 0 });
+});
+
+t.test('a hello behind another record of its datagram would go first, however many they are', async t => {
+  const { turn, intake } = world(100);
+  const before = [
+    Uint8Array.of(20, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 1),
+    Uint8Array.of(25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 0, 2, 7, 7),
+  ];
+  const hidden = [[before[0]!], [before[1]!], before, [...before, ...before]].map((records, n) =>
+    concatBytes(...records, hello(n)),
+  );
+  const datagrams = Array.from({ length: 20 }, (_, n) => hidden[n % hidden.length]!);
+  t.equal(turn(...datagrams).length, 4, 'a millisecond of hellos');
+  let turns = 1;
+  while (turn().length > 0) turns++;
+  t.equal(turns, 5);
+  t.strictSame(turn(concatBytes(...before), concatBytes(before[0]!, record)), ['record', 'record']);
   t.strictSame(intake.counters, { loopBehind: 0, storeBehind: 0 });
 });
 
