@@ -77,7 +77,7 @@ async function tested(copy: string, test: string): Promise<Found | undefined> {
 
 async function fuzzed(copy: string, target: string): Promise<Found | undefined> {
   const printed = await run(copy, 'fuzz', '--target', target, '--executions', '20000', '--seed', '7');
-  const what = /^\S+ failed: Broken: (.*)$/m.exec(printed)?.[1];
+  const what = /^\S+ failed: \w+: (.*)$/m.exec(printed)?.[1];
   const count = new RegExp(`^${target} {2,}([\\d,]+)`, 'm').exec(printed)?.[1];
   return what === undefined ? undefined : { by: `\`${target}\`, ${count} executions`, as: what.slice(0, 90) };
 }

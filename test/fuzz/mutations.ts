@@ -58,6 +58,13 @@ export const fuzzMutations: readonly FuzzMutation[] = [
     find: 'id > 0xff ? 0x20',
     put: 'id > 0x1ff ? 0x20',
   },
+  {
+    guard: 'a filter of discovery looks at what a link has of its own',
+    target: 'requests',
+    file: 'service/wellKnown.js',
+    find: 'Object.hasOwn(attributes, name) ? attributes[name] : undefined',
+    put: 'attributes[name]',
+  },
 ];
 
 export interface FuzzMutation extends Mutation {

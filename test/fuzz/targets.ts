@@ -9,6 +9,7 @@ import { targets as files } from './targets/files.ts';
 import { targets as fleetSequence } from './targets/fleetSequence.ts';
 import { targets as lookup } from './targets/lookup.ts';
 import { targets as registration } from './targets/registration.ts';
+import { targets as requests } from './targets/requests.ts';
 import { targets as tables } from './targets/tables.ts';
 
 /** Everything that takes bytes from strangers, from files, or from people. */
@@ -24,6 +25,7 @@ export const targets: readonly Target[] = [
   ...coapSequence,
   ...dtlsSequence,
   ...fleetSequence,
+  ...requests,
 ];
 
 export function targetNamed(name: string): Target | undefined {

@@ -148,6 +148,11 @@ export class Registrar {
     return this.#ask(Method.GET, bare!, { query, ...message }, caller);
   }
 
+  /** Any request there is. */
+  request(code: number, path: string, message: Message, caller: Caller): Reply {
+    return this.#ask(code, path, message, caller);
+  }
+
   #ask(code: number, path: string, message: Message, caller: Caller): Reply {
     const name = caller.psk ?? caller.operator;
     const role = caller.operator === undefined ? 'device' : 'operator';
