@@ -37,7 +37,10 @@ export class CoapEndpoint {
     this.counters = this.#messages.counters;
   }
 
-  /** Takes one datagram. Whatever it holds, this neither throws nor keeps a view of it. */
+  /**
+   * Takes one datagram. Whatever it holds, this neither throws nor keeps a view of it; but whoever was handed a request
+   * may, until it is answered, so its bytes are given away.
+   */
   receive(now: Now, peer: Peer, datagram: Bytes, out: CoapOut): void {
     const message = decodeMessage(datagram);
     switch (message.kind) {

@@ -4,7 +4,10 @@ import type { Request, Response } from './codec/message.ts';
 import type { Exchange, Notification, RequestFault, RequestHandle } from './exchange.ts';
 import type { CoapFault } from './fault.ts';
 
-/** Where the endpoint writes what has to happen next. Views handed out are valid only during the call. */
+/**
+ * Where the endpoint writes what has to happen next. Views handed out are valid only during the call; but those of a
+ * request until it is answered, since the bytes that `receive` takes are not written to again.
+ */
 export interface CoapOut {
   transmit(peer: Peer, message: Bytes): void;
   /** A new request with its whole body. `respond` is owed for it. */
