@@ -23,11 +23,6 @@ export class WriteGate {
     this.#isServing = true;
   }
 
-  /** Whether somebody opens the store, and nothing may be written. */
-  get isPaused(): boolean {
-    return this.#pauses > 0;
-  }
-
   async pass<Result>(write: () => Promise<Result>): Promise<Result> {
     if (!this.#isServing) return withDoor(this.#directory, write);
     while (this.#pauses > 0) await new Promise<void>(resolve => this.#waiting.push(resolve));
