@@ -264,8 +264,8 @@ export class Associations {
     if (plaintext.length === 0) return;
     if (this.#sessions.isConfirmed(row)) return out.deliver(this.#sessions.peer(row), plaintext, sequence);
     // Before our Finished left, a client that made a full handshake knows no session: it can have nothing to say.
-    const resumed = this.#sessions.finished(row) === undefined;
-    if (!resumed || !this.#early.hold(row, plaintext, sequence)) this.#counters.unexpected++;
+    if (this.#sessions.finished(row) !== undefined) this.#counters.unexpected++;
+    else if (!this.#early.hold(row, plaintext, sequence)) this.#counters.earlyFull++;
   }
 
   #receiveAlert(row: SessionRow, plaintext: Bytes, out: AssociationOut): void {

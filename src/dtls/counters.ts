@@ -20,6 +20,8 @@ export interface DtlsCounters {
   tooLong: number;
   /** Messages of ours that were dropped: too many waited for sequence numbers that may be used. */
   starved: number;
+  /** Records of clients that resume, dropped: too many came before their session was durable. */
+  earlyFull: number;
   /** Datagrams that were not sent: their address was not proved, and had its share. */
   unprovedAddress: number;
   /** Associations that went on from another address. */
@@ -58,6 +60,7 @@ export function newCounters(): DtlsCounters {
     notAuthentic: 0,
     tooLong: 0,
     starved: 0,
+    earlyFull: 0,
     unprovedAddress: 0,
     moved: 0,
     verifyRequests: 0,

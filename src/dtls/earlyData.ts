@@ -12,7 +12,8 @@ export class EarlyData {
   /** `false` if there is no room for it. */
   hold(row: SessionRow, plaintext: Bytes, sequence: number): boolean {
     const held = this.#held.get(row);
-    if (held === undefined ? this.#held.size === maxHolding : held.length === maxHeld) return false;
+    if (held === undefined ? this.#held.size === earlyLimits.sessions : held.length === earlyLimits.records)
+      return false;
     const record = { plaintext: plaintext.slice(), sequence };
     if (held === undefined) this.#held.set(row, [record]);
     else held.push(record);
@@ -31,6 +32,5 @@ export interface EarlyRecord {
   readonly sequence: number;
 }
 
-/** How many records are held for one client, and for how many clients. */
-const maxHeld = 4;
-const maxHolding = 4096;
+/** How many records are held for one session, and for how many sessions. */
+export const earlyLimits = { records: 4, sessions: 4096 };

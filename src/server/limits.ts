@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { defaultLimits as coapLimits } from '../coap/settings.ts';
 import { maxHeld, maxHolding } from '../dtls/associationSender.ts';
+import { earlyLimits } from '../dtls/earlyData.ts';
 import { maxMoves } from '../dtls/moves.ts';
 import { defaultLimits as dtlsLimits } from '../dtls/settings.ts';
 import { observerLimits } from '../service/observers.ts';
@@ -102,6 +103,12 @@ export const limits: readonly Limit[] = [
     standard: `${maxHeld}, of ${count(maxHolding)} sessions`,
     bites: 'A message to a device whose next sequence numbers are not durable yet is dropped; CoAP sends it again.',
     counter: 'dtls.starved',
+  },
+  {
+    name: 'early-data',
+    standard: `${earlyLimits.records} records, of ${count(earlyLimits.sessions)} sessions`,
+    bites: 'What a device that resumes says before its session is durable is dropped; CoAP sends it again.',
+    counter: 'dtls.earlyFull',
   },
   {
     name: 'unproved-address',

@@ -113,6 +113,7 @@ t.test('a request that comes before the session is durable is not lost, and not 
     ],
     'four of them wait',
   );
+  t.match(pair.server.counters, { earlyFull: 1, unexpected: 0 }, 'the fifth met the limit');
   pair.pass(1000);
   t.equal(pair.delivered.length, 4, 'and are delivered once');
 });
