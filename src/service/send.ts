@@ -10,7 +10,7 @@ import {
   repeatedExchange,
   report,
 } from '../fleet/registration.ts';
-import { type ContentFaultReason, isContentFault } from '../lwm2m/content/fault.ts';
+import { type ContentFault, type ContentFaultReason, isContentFault } from '../lwm2m/content/fault.ts';
 import { rootPath } from '../lwm2m/path.ts';
 import { type RefusalReason, refusal } from '../lwm2m/refusal.ts';
 import { answerTo } from './answer.ts';
@@ -40,7 +40,7 @@ export function sendValues(
   const registered: Registered = { ...record, registration };
   const dossier = dossiers.of(registered);
   const entries = readReport(rootPath, request, dossier);
-  if (isContentFault(entries)) return refused(unreadable(entries.reason), entries.detail ?? entries.reason);
+  if (isContentFault(entries)) return refused(unreadable(entries.reason), detailOf(entries));
   const receipt = { received: now.wall, source: 'send' as const, peer: undefined, sequence: undefined };
   const { values, details, refused: excess } = reported(entries, registered, dossier, receipt, view);
   if (excess > 0) return refused('values-full', `${excess} values have no room`);
@@ -51,6 +51,11 @@ export function sendValues(
 
 function unreadable(reason: ContentFaultReason): RefusalReason {
   return reason === 'unknown-format' ? 'content-format' : 'send-unreadable';
+}
+
+/** For the log, by the word that `docs/content.md` has for it. */
+function detailOf({ reason, detail }: ContentFault): string {
+  return detail === undefined ? reason : `${reason}: ${detail}`;
 }
 
 function refused(reason: RefusalReason, detail?: string): Outcome {

@@ -63,6 +63,8 @@ export class Registrar {
   asked = 0;
   /** Why the last request was refused, if it was. */
   refused: string | undefined;
+  /** What the log says besides. */
+  refusedFor: string | undefined;
   readonly #credentials = new Map<string, Credential>();
   #sequence = 0;
   #messageId = 0;
@@ -181,7 +183,10 @@ export class Registrar {
       outcome = outcome.answered(caller.answers?.(outcome.draft) ?? 'timeout')(turn());
     }
     if (outcome.kind === 'ask' || outcome.kind === 'unfinished') throw new Error('the answer waits for somebody else');
-    if (outcome.kind === 'reply') this.refused = outcome.refusal?.reason;
+    if (outcome.kind === 'reply') {
+      this.refused = outcome.refusal?.reason;
+      this.refusedFor = outcome.refusal?.detail;
+    }
     if (outcome.kind === 'commit') this.#commit(outcome.commit);
     return outcome.reply;
   }

@@ -126,6 +126,8 @@ t.test('values that cannot be read, or are of the wrong type, would be stored as
     const answer = registrar.send({ ...(contentFormat === undefined ? {} : { contentFormat }), payload }, caller);
     t.strictSame([codeOf(answer), registrar.refused], [reason === 'content-format' ? '4.15' : '4.00', reason], what);
   }
+  registrar.send({ contentFormat: 110, payload: '[{"n":"/3303/0/5700","s":1}]' }, caller);
+  t.equal(registrar.refusedFor, 'unsupported-senml: a sum', 'the log has the word that the docs explain');
   t.notOk(
     registrar.events.some(({ type }) => type === 'value'),
     'nothing of it is stored',
