@@ -6,6 +6,7 @@ import { OperatorError, UsageError } from '../adapters/operatorError.ts';
 import { seconds, type WallTime } from '../base/time.ts';
 import { codeText } from '../coap/codec/code.ts';
 import { type CommandId, type Command as DeviceCommand, isOver, type Operation } from '../fleet/command.ts';
+import { decodeDescription } from '../fleet/description.ts';
 import type { Registered } from '../fleet/registration.ts';
 import { jsonValue } from '../fleet/value.ts';
 import { type ContentFault, isContentFault } from '../lwm2m/content/fault.ts';
@@ -17,6 +18,7 @@ import {
   entryFromText,
   executeOperation,
   readOperation,
+  triggerOperation,
   writeComposite,
   writeOperation,
 } from '../service/operationOf.ts';
@@ -72,7 +74,9 @@ export function addCommands(device: Command): void {
     .description('Have the device update its registration (Registration Update Trigger)')
     .addHelpText('after', examples('rollcall device trigger node-1'))
     .action((name: string, options: WaitingOptions) =>
-      operate(name, options, opened => executeOperation(opened.path('/1/0/8'), undefined)),
+      operate(name, options, ({ record }) =>
+        triggerOperation(decodeDescription(record.registration.description).objects),
+      ),
     );
   for (const kind of ['delete', 'discover'] as const) {
     withWaiting(device.command(`${kind} <endpoint> <path>`))

@@ -6,6 +6,7 @@ import { encodeContent, encodePaths } from '../lwm2m/content/select.ts';
 import { valueFromText } from '../lwm2m/content/text.ts';
 import type { ResourceTypes } from '../lwm2m/definitions.ts';
 import { isValuePath, objectOf, objectPath, type Path, pathIds, rootPath, type ValuePath } from '../lwm2m/path.ts';
+import type { ObjectEntry } from '../lwm2m/registrationRequest.ts';
 import type { Entry, ResourceValue } from '../lwm2m/value.ts';
 import type { Dossier } from './dossier.ts';
 import { compositeFormat, preferredFormat } from './operations.ts';
@@ -94,8 +95,19 @@ export function createOperation(
   return isContentFault(payload) ? payload : { kind, paths, contentFormat, payload };
 }
 
+/**
+ * Registration Update Trigger: of the first Server instance that the device registered, which need not be 0. Of several
+ * nobody here knows which one is this server.
+ */
+export function triggerOperation(objects: readonly ObjectEntry[]): Operation {
+  const [instance = 0] = objects.find(({ id }) => id === serverObject)?.instances ?? [];
+  return executeOperation(`/${serverObject}/${instance}/8` as Path, undefined);
+}
+
 /** Arguments as LwM2M has them: `0='a',1` (LwM2M Core 1.2 §6.3.6). */
 export function executeOperation(path: Path, args: string | undefined): Operation {
   if (args === undefined) return { kind: 'execute', paths: [path] };
   return { kind: 'execute', paths: [path], contentFormat: ContentFormats.text, payload: utf8(args) };
 }
+
+const serverObject = 1;
