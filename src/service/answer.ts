@@ -16,7 +16,7 @@ export interface Answer {
 export const answers = {
   'bad-query': {
     code: ResponseCode.BadRequest,
-    sentence: 'A query parameter stands there twice, or without its value.',
+    sentence: 'A query parameter stands there twice, without its value, or where it has no meaning.',
   },
   'unknown-parameter': {
     code: ResponseCode.BadRequest,
@@ -41,7 +41,8 @@ export const answers = {
   },
   'content-format': {
     code: ResponseCode.UnsupportedContentFormat,
-    sentence: 'The payload is neither link-format (40) nor our CBOR map (60).',
+    sentence:
+      'The payload is neither link-format (40) nor our CBOR map (60); or, of a Send, in no format that holds values.',
   },
   'not-acceptable': {
     code: ResponseCode.NotAcceptable,
@@ -139,7 +140,8 @@ export const answers = {
   },
   'bad-search': {
     code: ResponseCode.BadRequest,
-    sentence: 'A lookup has a page without a count, a number that is none, a count beyond the limit, or a bad where.',
+    sentence:
+      'A lookup has a page without a count, a number that is none, a count beyond the limit, more than 16 criteria, or a bad where.',
   },
   'search-too-wide': {
     code: ResponseCode.BadRequest,
