@@ -7,8 +7,10 @@ export interface CoapCounters {
   /** Notifications that were overtaken by a newer one. */
   stale: number;
   exchangesRefused: number;
-  /** Requests whose blocks do not fit, or whose body is too long. */
+  /** Requests whose blocks do not fit, whose body is too long, or comes from an address that nobody proved. */
   bodiesRefused: number;
+  /** Those of them whose body is too long. */
+  bodiesTooLong: number;
   /** Half-received bodies that made room for another one. */
   bodiesDisplaced: number;
   requestsRefused: number;
@@ -24,6 +26,7 @@ export function newCounters(): CoapCounters {
     stale: 0,
     exchangesRefused: 0,
     bodiesRefused: 0,
+    bodiesTooLong: 0,
     bodiesDisplaced: 0,
     requestsRefused: 0,
     retransmissions: 0,

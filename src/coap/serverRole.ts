@@ -168,6 +168,7 @@ export class ServerRole {
     if ('body' in assembled) return out.request(exchange, { ...request, payload: assembled.body });
     if (assembled.fault === undefined) return this.#answer(now, unnamed, assembled.reply, out);
     this.#messages.counters.bodiesRefused++;
+    if (assembled.fault === 'body-too-large') this.#messages.counters.bodiesTooLong++;
     this.#refuse(now, unnamed, assembled.reply, assembled.fault, out);
   }
 

@@ -132,7 +132,7 @@ export const limits: readonly Limit[] = [
     name: 'body-size',
     standard: `${count(coapLimits.maxBody)} bytes`,
     bites: 'A longer body is answered 4.13 with the longest that is taken.',
-    counter: 'coap.bodiesRefused',
+    counter: 'coap.bodiesTooLong',
   },
   {
     name: 'bodies',
