@@ -48,11 +48,11 @@ export const targets: readonly Target[] = [
       ask(1, 1, 4, 0, '/dp', '[{"n":"/3303/0/5700","v":21.5}]'),
       ask(0, 2, 0, 0, '/rd/0'),
     ],
-    words: [
-      ...['/.well-known/core', '/.well-known/rd', '/rd-lookup/ep', '/rd-lookup/res', '/device', '/dp', '/rd'],
-      ...['?', '&', '=', '*', '\n', 'ep=', 'rt=', 'href=', 'where=', 'page=', 'count=', 'lt=', 'lwm2m=', 'base=', 'd='],
-      ...['constructor=*', '__proto__=*', 'toString', 'hasOwnProperty', 'hidden-', '%00', '</1/0>'],
-    ].map(utf8),
+    words:
+      `/.well-known/core /.well-known/rd /rd-lookup/ep /rd-lookup/res /device /dp /rd ? & = * ep= rt= href= where= page=
+      count= lt= lwm2m= base= d= constructor=* __proto__=* toString hasOwnProperty hidden- %00 </1/0>`
+        .split(/\s+/)
+        .map(utf8),
     weight: 20,
     check: bytes => {
       const choices = new Choices(bytes);
