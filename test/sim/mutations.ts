@@ -245,7 +245,7 @@ export const testedMutations: readonly TestedMutation[] = [
     guard: 'hellos with a cookie have a line of their own',
     test: 'unit/server/intake',
     file: 'server/intake.js',
-    find: 'bringsCookie(datagram, helloOffset)',
+    find: 'bringsCookie(datagram, at + helloOffset)',
     put: 'false',
   },
 ];
