@@ -9,6 +9,7 @@ import type { Target } from '../test/fuzz/target.ts';
 import { targetNamed, targets } from '../test/fuzz/targets.ts';
 import { failureOf } from './fuzz/fuzzer.ts';
 import { Current, type Job, type Progress, type Report } from './fuzz/job.ts';
+import { clearProgress, showProgress } from './progressLine.ts';
 
 /** Looks for bytes that break something, in code that takes bytes from strangers, files or people. */
 const program = new Command('fuzz')
@@ -63,7 +64,7 @@ async function main(options: Options): Promise<void> {
     for (const stop of running) stop();
   });
   await Promise.all(Array.from({ length: threads }, thread));
-  show('');
+  clearProgress();
   printTable(tableOf([...all.values()]));
   console.log(`seed ${seed}`);
 }
@@ -99,7 +100,7 @@ function fuzz(
   worker.on('message', (report: Report) => {
     all.set(name, { ...report.progress, failures: 0 });
     if (report.kind === 'failure') failed(report.failure.message, report.failure.input);
-    show(line([...all.values()], report.progress));
+    showProgress(line([...all.values()], report.progress));
   });
   worker.on('error', error => failed(`${error.name}: ${error.message}`, current.input));
   const stop = (): void => void worker.terminate();
@@ -135,7 +136,7 @@ function tellFailure(name: string, message: string, input: Uint8Array): void {
   mkdirSync(folder(), { recursive: true });
   const file = join(folder(), `${name}-${nameOf(input)}`);
   writeFileSync(file, input);
-  show('');
+  clearProgress();
   console.log(`${name} failed: ${message}\n${input.length} bytes: npm run fuzz -- --target ${name} --replay ${file}\n`);
   process.exitCode = 1;
 }
@@ -158,11 +159,6 @@ function line(all: readonly Progress[], { target, executions, seconds, corpus, f
   const total = all.reduce((sum, one) => sum + one.executions, 0);
   const rate = whole(executions / seconds);
   return `${whole(total)} executions; ${target}: ${rate} a second, corpus ${corpus}, ${functions} functions`;
-}
-
-/** One line that is written over, on a terminal only. */
-function show(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r${text.slice(0, 100)}\x1b[K`);
 }
 
 function whole(value: number): string {

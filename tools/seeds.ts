@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { fail } from '../src/cli/output.ts';
 import { faults, live, replayCommand, type SwarmOptions } from '../test/sim/swarm.ts';
+import { clearProgress, showProgress } from './progressLine.ts';
 
 /** Worlds of the swarm on all cores, for a while or as many as wanted; what fails is made smaller and printed. */
 new Command('seeds')
@@ -58,35 +59,51 @@ async function swarm(options: Options): Promise<void> {
   const first = options.from ?? (Date.now() % 2 ** 31) + 1000;
   const totals = { worlds: 0, deviceHours: 0, cpuSeconds: 0, events: 0 };
   let next = first;
+  /** Those that are being lived through. */
+  const seeds = new Set<number>();
   let failed: number | undefined;
   let stopped = false;
-  process.once('SIGINT', () => {
+  const stop = (): void => {
     stopped = true;
-  });
+  };
+  process.once('SIGINT', stop);
   await Promise.all(
     Array.from({ length: Math.min(jobs, count) }, () => {
       const worker = fork(fileURLToPath(import.meta.url), [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
       const another = (): void => {
         const over = stopped || failed !== undefined || performance.now() >= end || next >= first + count;
-        if (over) worker.disconnect();
-        else worker.send(worldOf({ ...options, seed: next++ }));
+        if (over) return worker.disconnect();
+        seeds.add(next);
+        worker.send(worldOf({ ...options, seed: next++ }));
       };
       worker.on('message', (result: Result) => {
+        seeds.delete(result.seed);
         totals.worlds++;
         totals.deviceHours += result.deviceHours;
         totals.cpuSeconds += result.cpuSeconds;
         totals.events += result.events;
-        if (!result.held) failed = Math.min(failed ?? result.seed, result.seed);
-        progress(`${totals.worlds} worlds, ${Math.round(totals.deviceHours)} device-hours, seed ${result.seed}`);
+        if (!result.held) {
+          failed = Math.min(failed ?? result.seed, result.seed);
+          clearProgress();
+          console.log(`seed ${result.seed} broke an invariant`);
+        }
         another();
+        showProgress(
+          `${totals.worlds} worlds, ${Math.round(totals.deviceHours)} device-hours, now ${[...seeds].join(' and ')}`,
+        );
       });
       another();
       return new Promise<void>((resolve, reject) => {
-        worker.on('exit', code => (code === 0 ? resolve() : reject(new Error(`a worker ended with ${code}`))));
+        worker.on('exit', code => {
+          if (code === 0) return resolve();
+          reject(new Error(`a process ended with ${code}, in the world of seed ${[...seeds].join(' or ')}`));
+        });
       });
     }),
   );
-  progress('');
+  // Making a world smaller may be ended at any time.
+  process.off('SIGINT', stop);
+  clearProgress();
   const { worlds, deviceHours, cpuSeconds, events } = totals;
   console.log(
     `${worlds} worlds from seed ${first} on: ${Math.round(deviceHours)} device-hours and ${events} events in ` +
@@ -95,7 +112,7 @@ async function swarm(options: Options): Promise<void> {
   if (failed === undefined) return console.log('every invariant held in all of them');
   process.exitCode = 1;
   const found = worldOf({ ...options, seed: failed });
-  if (options.shrink) console.log(`seed ${failed} broke an invariant; making it smaller`);
+  if (options.shrink) console.log(`making seed ${failed} smaller`);
   console.log(violationOf(options.shrink ? shrink(found) : found));
 }
 
@@ -121,7 +138,7 @@ function work(): void {
 function shrink(found: SwarmOptions): SwarmOptions {
   let smallest = found;
   const accept = (candidate: SwarmOptions): boolean => {
-    progress(replayCommand(candidate));
+    showProgress(replayCommand(candidate));
     if (violationOf(candidate) === undefined) return false;
     smallest = candidate;
     return true;
@@ -132,7 +149,7 @@ function shrink(found: SwarmOptions): SwarmOptions {
   for (const fault of faults) {
     if (!smallest.without?.includes(fault)) accept({ ...smallest, without: [...(smallest.without ?? []), fault] });
   }
-  progress('');
+  clearProgress();
   return smallest;
 }
 
@@ -143,11 +160,6 @@ function violationOf(world: SwarmOptions): string | undefined {
   } catch (error) {
     return (error as Error).message;
   }
-}
-
-/** One line that is written over, on a terminal only. */
-function progress(line: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r${line.slice(0, 100)}\x1b[K`);
 }
 
 function parsePositive(text: string): number {

@@ -114,8 +114,9 @@ export function sliceReply(whole: Reply, asked: Block | undefined, maxBlock: Blo
   if (offset >= whole.payload.length) return reply(ResponseCode.BadRequest);
   const end = Math.min(offset + size, whole.payload.length);
   const block: Block = { number: offset / size, more: end < whole.payload.length, size };
-  let options = whole.options.with(Block2, encodeBlock(block));
-  if (offset === 0) options = options.with(Size2, whole.payload.length);
+  const blocked = whole.options.with(Block2, encodeBlock(block));
+  // The first block alone is the notification; the rest is asked for like anything else (RFC 7959 §3.4).
+  const options = offset === 0 ? blocked.with(Size2, whole.payload.length) : blocked.without(Observe);
   return { code: whole.code, options, payload: whole.payload.subarray(offset, end) };
 }
 

@@ -168,7 +168,10 @@ export class Requests {
       if (isCritical(number) && knownOption(number) === undefined) return { kind: 'failed', fault: 'bad-response' };
     }
     if (!isResponseCode(response.code)) return { kind: 'failed', fault: 'bad-response' };
-    const sequence = response.options.get(Observe);
+    const block2 = blockOf(response.options, Block2);
+    if (block2 === 'invalid') return { kind: 'failed', fault: 'bad-response' };
+    // A later block is no notification, though there are servers that say Observe with each (RFC 7959 §3.4).
+    const sequence = block2 === undefined || block2.number === 0 ? response.options.get(Observe) : undefined;
     if (sequence !== undefined && request.draft.observe === true) {
       if (request.leaving) return { kind: 'stale' };
       if (request.newest !== undefined && !isFresher(now, sequence, request.newest)) return { kind: 'stale' };
@@ -183,8 +186,6 @@ export class Requests {
       }
     }
 
-    const block2 = blockOf(response.options, Block2);
-    if (block2 === 'invalid') return { kind: 'failed', fault: 'bad-response' };
     const observed = request.draft.observe === true && response.code >>> 5 === 2 && !request.leaving;
     // A notification that comes while an older one's body is being fetched is worth more than the rest of that body.
     const isNew = request.receivedLength === 0 || sequence !== undefined;

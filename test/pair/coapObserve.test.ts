@@ -157,6 +157,34 @@ t.test('the rest of a long notification is fetched under another token, and the 
   t.match(pair.client.responses.at(-1), { handle, payload: 'short', lasts: true });
 });
 
+t.test('a long answer to an observation says Observe with its first block only', async t => {
+  const pair = new CoapPair({ client: { limits: { blockSize: 64 } }, server: { limits: { blockSize: 64 } } });
+  const long = 'x'.repeat(150);
+  // As somebody answers who keeps the whole of what was observed, for those who ask for the rest of it.
+  pair.server.answer = () => value(10, long);
+  const handle = pair.client.ask({ code: Method.GET, options: resource, observe: true });
+  pair.run();
+  const blocks = pair.server.sent.filter(message => message.kind === 'response');
+  t.same(
+    blocks.map(({ options }) => options.get(Observe)),
+    [10, undefined, undefined],
+  );
+  t.match(pair.client.responses, [{ handle, payload: long, lasts: true }]);
+});
+
+t.test('a server that says Observe with each block would never be heard to the end', async t => {
+  const pair = new CoapPair({ client: { limits: { blockSize: 64 } } });
+  const handle = pair.client.ask({ code: Method.GET, options: resource, observe: true });
+  for (const [number, text] of ['x'.repeat(64), 'y'.repeat(64), 'z'].entries()) {
+    const { messageId, token } = pair.client.sent.at(-1) as Request;
+    const block = encodeBlock({ number, more: number < 2, size: 64 });
+    const options = Options.empty.with(Observe, 10).with(Block2, block);
+    const payload = utf8(text);
+    pair.client.hear({ kind: 'response', type: 'ACK', messageId, token, code: ResponseCode.Content, options, payload });
+  }
+  t.match(pair.client.responses, [{ handle, payload: `${'x'.repeat(64)}${'y'.repeat(64)}z`, lasts: true }]);
+});
+
 t.test('news that come while older ones are being fetched replace them', async t => {
   const { pair, exchange } = observed({ blockSize: 64 });
   pair.server.answer = () => undefined;
