@@ -76,9 +76,10 @@ export class SimDevice {
     return this.#machine.nextExpiry() === undefined;
   }
 
-  /** Whether it can be asked at any time. */
+  /** Whether it can be asked at any time, and has been, for it has not only just come back. */
   get listens(): boolean {
-    return this.#isConnected && this.options.manages?.awake === undefined;
+    const hasJustCome = this.#parts.clock.now < (this.registeredAt ?? 0) + seconds(5);
+    return this.#isConnected && this.options.manages?.awake === undefined && !hasJustCome;
   }
 
   get identity(): Bytes {
