@@ -15,6 +15,7 @@ import type { Context, DatapathParts } from './datapathParts.ts';
 import { isPlainPeer } from './plainPeers.ts';
 import type { Share } from './share.ts';
 import type { Turn } from './turn.ts';
+import { WaitingQuestions } from './waitingQuestions.ts';
 
 /**
  * What becomes of requests: each is decided on by the service, waits for what the decision rests on to be durable, and is
@@ -25,8 +26,8 @@ export class Decisions {
   readonly #turn: Turn;
   readonly #out: DecisionsOut;
   readonly #share: Share;
-  /** Questions that wait for time, or take several turns, one of which goes on in each. */
-  readonly #unfinished: Work[] = [];
+  /** One of them goes on in each turn. */
+  readonly #unfinished = new WaitingQuestions();
   /** How many answers wait for what they rest on. */
   #waiting = 0;
 
@@ -39,13 +40,13 @@ export class Decisions {
 
   /** When the next turn of a question is. */
   nextTurn(): Instant | undefined {
-    return this.#unfinished.length > 0 ? this.#share.next : undefined;
+    return this.#unfinished.size > 0 ? this.#share.next : undefined;
   }
 
-  /** The next turn of the question that waits longest. */
+  /** The next turn of a question. */
   goOn(): void {
     if (!this.#share.isFree(this.#turn.now.instant)) return;
-    const work = this.#unfinished.shift();
+    const work = this.#unfinished.next();
     if (work !== undefined) this.decide(work);
   }
 
@@ -90,11 +91,10 @@ export class Decisions {
 
   /** Others come first: a question waits for nobody, so its request is acknowledged meanwhile. */
   #goOnLater(work: Work, decide: Work['decide']): void {
-    if (!work.searching && this.#unfinished.length >= maxUnfinished) {
+    if (!this.#unfinished.add({ ...work, decide })) {
       this.#parts.report.busy();
       return this.#answer(work, unavailable(retryAfterSeconds));
     }
-    this.#unfinished.push({ ...work, decide, searching: true });
     // An answer that is no longer piggy-backed would be sent again and again to an address that nobody has proved.
     if (work.context.addressProved) this.#parts.coap.acknowledge(work.exchange, this.#out.coap);
   }
@@ -179,6 +179,5 @@ function answerLength({ token, block2 }: Exchange, reply: Reply): number {
 const wantsEcho: ReadonlySet<string> = new Set<RefusalReason>(['address-not-proved', 'out-of-order']);
 export const unlimited = Number.POSITIVE_INFINITY;
 const maxAttempts = 5;
-export const maxUnfinished = 16;
 export const maxWaiting = 8192;
 const retryAfterSeconds = 30;

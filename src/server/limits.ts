@@ -5,10 +5,11 @@ import { earlyLimits } from '../dtls/earlyData.ts';
 import { maxMoves } from '../dtls/moves.ts';
 import { defaultLimits as dtlsLimits } from '../dtls/settings.ts';
 import { observerLimits } from '../service/observers.ts';
-import { maxUnfinished, maxWaiting } from './decisions.ts';
+import { maxWaiting } from './decisions.ts';
 import { intakeLimits } from './intake.ts';
 import { maxPlainPeers } from './plainPeers.ts';
 import { linesPerSecond } from './report.ts';
+import { questionLimits } from './waitingQuestions.ts';
 
 /**
  * Everything that is bounded: by which name the log and the counters know it, and what happens to whoever meets it.
@@ -160,8 +161,8 @@ export const limits: readonly Limit[] = [
   },
   {
     name: 'questions',
-    standard: `${maxUnfinished} waiting`,
-    bites: 'Half of the time is for questions: one behind so many is answered 5.03.',
+    standard: `${questionLimits.all} of operators, ${questionLimits.all} others, of whom ${questionLimits.each} of one`,
+    bites: 'Half of the time is for questions: one behind so many that wait is answered 5.03.',
     counter: 'server.questionsRefused',
   },
   {

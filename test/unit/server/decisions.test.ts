@@ -84,7 +84,7 @@ t.test('whoever asks and leaves before it is his turn would be counted among tho
   };
   decisions.decide({
     exchange: { ...exchange, code: Method.GET },
-    context: { addressProved: true } as Work['context'],
+    context: { addressProved: true, principal: { kind: 'anonymous' } } as Work['context'],
     decide,
     limit: unlimited,
     searching: false,
