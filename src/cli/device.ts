@@ -11,8 +11,9 @@ import { type Condition, isQueryFault, parseQuery, selectionOf } from '../fleet/
 import { forget } from '../fleet/registration.ts';
 import type { Selection } from '../fleet/store.ts';
 import { addOperations } from './deviceOperations.ts';
-import { type CommonOptions, endpointName, examples, wholeNumber, withCommonOptions } from './options.ts';
-import { fail, printJson, printPages, printTable } from './output.ts';
+import { type DeviceOptions, deviceNamed, withDeviceOptions } from './openDevice.ts';
+import { type CommonOptions, examples, wholeNumber, withCommonOptions } from './options.ts';
+import { fail, placedName, printJson, printPages, printTable } from './output.ts';
 import { fleetRules } from './rules.ts';
 import { withStore } from './store.ts';
 
@@ -34,14 +35,14 @@ export function deviceCommand(): Command {
       ),
     )
     .action((options: ListOptions) => list(options).catch(fail));
-  withCommonOptions(command.command('show <endpoint>'))
+  withDeviceOptions(command.command('show <endpoint>'))
     .description('Show one device')
     .addHelpText('after', examples('rollcall device show node-1', 'rollcall device show node-1 --json'))
-    .action((endpoint: string, options: CommonOptions) => show(endpoint, options).catch(fail));
-  withCommonOptions(command.command('forget <endpoint>'))
+    .action((name: string, options: DeviceOptions) => show(name, options).catch(fail));
+  withDeviceOptions(command.command('forget <endpoint>'))
     .description('Remove a registration; its credential stays, so the device can register again')
     .addHelpText('after', examples('rollcall device forget node-1'))
-    .action((endpoint: string, options: CommonOptions) => remove(endpoint, options).catch(fail));
+    .action((name: string, options: DeviceOptions) => remove(name, options).catch(fail));
   addOperations(command);
   return command;
 }
@@ -88,11 +89,9 @@ function* devicePages(
   }
 }
 
-async function show(name: string, options: CommonOptions): Promise<void> {
-  const endpoint = endpointName(name);
+async function show(name: string, options: DeviceOptions): Promise<void> {
   await withStore(options.data, async (administration, environment, keyring) => {
-    const record = administration.device(endpoint, undefined);
-    if (record === undefined) throw unknown(endpoint);
+    const record = deviceNamed(administration, name, options.sector);
     const rules = fleetRules(keyring, readMeta(environment, 'outages') ?? [], noProfiles);
     const view = deviceView(record, rules, Date.now() as WallTime);
     if (options.json) return printJson(view);
@@ -105,23 +104,17 @@ async function show(name: string, options: CommonOptions): Promise<void> {
   });
 }
 
-async function remove(name: string, options: CommonOptions): Promise<void> {
-  const endpoint = endpointName(name);
+async function remove(name: string, options: DeviceOptions): Promise<void> {
   await withStore(options.data, async (administration, _environment, keyring) => {
-    const record = administration.device(endpoint, undefined);
-    if (record === undefined) throw unknown(endpoint);
+    const record = deviceNamed(administration, name, options.sector);
     const rules = fleetRules(keyring, [], noProfiles);
     const forgotten = await administration.change(record.row, current => {
       return forget(rules, Date.now() as WallTime, current);
     });
-    if (!forgotten) throw new OperatorError(`${endpoint} is not registered`);
-    if (options.json) return printJson({ endpoint, forgotten });
-    process.stdout.write(`${endpoint} forgotten\n`);
+    if (!forgotten) throw new OperatorError(`${name} is not registered`);
+    if (options.json) return printJson({ endpoint: name, forgotten });
+    process.stdout.write(`${name} forgotten\n`);
   });
-}
-
-function unknown(endpoint: string): OperatorError {
-  return new OperatorError(`no device ${endpoint}: see rollcall device list`);
 }
 
 interface ListOptions extends CommonOptions {
@@ -132,7 +125,7 @@ interface ListOptions extends CommonOptions {
 }
 
 const columns: Record<string, (device: DeviceView) => string> = {
-  ENDPOINT: device => device.endpoint,
+  ENDPOINT: ({ endpoint, sector }) => placedName(endpoint, sector),
   STATE: device => device.state,
   ADDRESS: device => (device.address === undefined ? '' : addressText(device)),
   EXPIRES: device => device.expires ?? '',

@@ -29,9 +29,10 @@ import {
   parseAssignment,
   valueRow,
   withDevice,
+  withDeviceOptions,
   withObjects,
 } from './openDevice.ts';
-import { type CommonOptions, digit, examples, wholeNumber, withCommonOptions } from './options.ts';
+import { digit, examples, wholeNumber } from './options.ts';
 import { fail, printJson, printTable } from './output.ts';
 
 /** What an operator has a device do, beside a server that delivers it. */
@@ -86,11 +87,11 @@ export function addCommands(device: Command): void {
         operate(name, options, opened => ({ kind, paths: [opened.path(path)] })),
       );
   }
-  withCommonOptions(device.command('queue <endpoint>'))
+  withDeviceOptions(device.command('queue <endpoint>'))
     .description('Show commands, waiting and done; or cancel one that waits')
     .option('--cancel <id>', 'cancel this command', wholeNumber)
     .addHelpText('after', examples('rollcall device queue node-1', 'rollcall device queue node-1 --cancel 42'))
-    .action((name: string, options: CommonOptions & { cancel?: number }) => queue(name, options).catch(fail));
+    .action((name: string, options: DeviceOptions & { cancel?: number }) => queue(name, options).catch(fail));
 }
 
 function withWaiting(command: Command): Command {
@@ -128,7 +129,7 @@ async function operate(
 /** Follows the events of the device until its command is over; what happens meanwhile is told on a terminal. */
 async function outcomeOf(
   environment: Environment,
-  { row, name }: Registered,
+  { row, name, sector }: Registered,
   id: CommandId,
   { timeout, json }: WaitingOptions,
 ): Promise<DeviceCommand> {
@@ -148,7 +149,7 @@ async function outcomeOf(
     }
   }
   throw new OperatorError(
-    `no outcome after ${timeout} s: command ${id} stays in the queue (rollcall device queue ${name}); does a server run on this store, and is the device awake?`,
+    `no outcome after ${timeout} s: command ${id} stays in the queue (rollcall device queue ${name}${sector === undefined ? '' : ` --sector ${sector}`}); does a server run on this store, and is the device awake?`,
   );
 }
 
@@ -229,7 +230,7 @@ function entriesOf(
   return entries;
 }
 
-async function queue(name: string, options: CommonOptions & { cancel?: number }): Promise<void> {
+async function queue(name: string, options: DeviceOptions & { cancel?: number }): Promise<void> {
   await withDevice(name, options, async opened => {
     const { environment, record } = opened;
     const { row, name: endpoint } = record;

@@ -9,8 +9,16 @@ import { rootPath } from '../lwm2m/path.ts';
 import { addCommands } from './deviceCommands.ts';
 import { addDesired } from './deviceDesired.ts';
 import { type EventOptions, printEvents, withEventOptions } from './events.ts';
-import { type DeviceOptions, unitOf, valueRow, withDevice, withKnownDevice, withObjects } from './openDevice.ts';
-import { type CommonOptions, examples, wholeNumber, withCommonOptions } from './options.ts';
+import {
+  type DeviceOptions,
+  unitOf,
+  valueRow,
+  withDevice,
+  withDeviceOptions,
+  withKnownDevice,
+  withObjects,
+} from './openDevice.ts';
+import { examples, wholeNumber } from './options.ts';
 import { fail, printJson, printTable } from './output.ts';
 
 /** What an operator does with one device. */
@@ -37,19 +45,19 @@ export function addOperations(device: Command): void {
         printValues(readValues(environment, record.row, below), opened.definitions, options.json);
       }),
     );
-  withEventOptions(device.command('events <endpoint>'))
+  withEventOptions(withDeviceOptions(device.command('events <endpoint>')))
     .description('What happened with the device; without --from the newest')
     .addHelpText(
       'after',
       examples('rollcall device events node-1 --limit 20', 'rollcall device events node-1 --follow'),
     )
-    .action((name: string, options: EventOptions) =>
+    .action((name: string, options: EventOptions & DeviceOptions) =>
       withKnownDevice(name, options, ({ environment, record }) => printEvents(environment, options, record.row)),
     );
-  withCommonOptions(device.command('watch <endpoint>'))
+  withDeviceOptions(device.command('watch <endpoint>'))
     .description('Print values as the device reports them')
     .addHelpText('after', examples('rollcall device watch node-1'))
-    .action((name: string, options: CommonOptions) =>
+    .action((name: string, options: DeviceOptions) =>
       withDevice(name, options, ({ environment, record: { row } }) =>
         printEvents(environment, { ...options, type: ['value'], follow: true }, row),
       ),

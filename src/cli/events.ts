@@ -5,11 +5,11 @@ import type { StoredEvent } from '../fleet/event.ts';
 import type { Row } from '../fleet/names.ts';
 import { eventPages, nextSequence } from './follow.ts';
 import { type CommonOptions, examples, wholeNumber, withCommonOptions } from './options.ts';
-import { fail, write } from './output.ts';
+import { fail, placedName, write } from './output.ts';
 import { withStore } from './store.ts';
 
 export function eventsCommand(): Command {
-  return withEventOptions(new Command('events'))
+  return withEventOptions(withCommonOptions(new Command('events')))
     .description(
       'What happened, in one sequence: registrations, values, commands …; one JSON object a line with --json',
     )
@@ -22,7 +22,7 @@ export function eventsCommand(): Command {
 }
 
 export function withEventOptions(command: Command): Command {
-  return withCommonOptions(command)
+  return command
     .option('--from <sequence>', 'from this sequence number on; by default, with --follow, from now on', wholeNumber)
     .option('--type <types...>', 'only events of these types')
     .option('--limit <count>', 'at most so many', wholeNumber)
@@ -75,9 +75,9 @@ export function eventJson({ sequence, type, at, name, sector, registrationId, de
   };
 }
 
-function eventLine({ sequence, type, at, name, details }: StoredEvent): string {
+function eventLine({ sequence, type, at, name, sector, details }: StoredEvent): string {
   const told = details === undefined ? '' : `  ${JSON.stringify(details)}`;
-  return `${String(sequence).padStart(8)}  ${new Date(at).toISOString()}  ${type.padEnd(16)}  ${name}${told}`;
+  return `${String(sequence).padStart(8)}  ${new Date(at).toISOString()}  ${type.padEnd(16)}  ${placedName(name, sector)}${told}`;
 }
 
 /** As many as are kept of a device, unless its profile says otherwise. */

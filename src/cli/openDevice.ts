@@ -1,14 +1,16 @@
 import type { Command } from 'commander';
+import type { Administration } from '../adapters/lmdbAdmin.ts';
 import type { Environment } from '../adapters/lmdbEnvironment.ts';
 import { readDefinitions } from '../adapters/objectFiles.ts';
 import { OperatorError, UsageError } from '../adapters/operatorError.ts';
 import type { DeviceRecord } from '../fleet/device.ts';
+import type { Sector } from '../fleet/names.ts';
 import type { Registered } from '../fleet/registration.ts';
 import { type Definitions, isNameFault } from '../lwm2m/definitions.ts';
 import { type Path, pathIds } from '../lwm2m/path.ts';
 import { type Entry, formatValue } from '../lwm2m/value.ts';
 import { type Dossier, Dossiers } from '../service/dossier.ts';
-import { type CommonOptions, endpointName, withCommonOptions } from './options.ts';
+import { type CommonOptions, endpointName, sectorName, withCommonOptions } from './options.ts';
 import { fail } from './output.ts';
 import { withStore } from './store.ts';
 
@@ -28,12 +30,27 @@ export interface OpenDevice extends KnownDevice {
   readonly dossier: Dossier;
 }
 
+/** What all commands on one device have. */
 export interface DeviceOptions extends CommonOptions {
+  readonly sector?: Sector;
   readonly objects?: string;
 }
 
+export function withDeviceOptions(command: Command): Command {
+  return withCommonOptions(command).option('--sector <name>', 'the one that registered with this sector', sectorName);
+}
+
 export function withObjects(command: Command): Command {
-  return withCommonOptions(command).option('--objects <dir>', 'know the objects in the files of a directory too');
+  return withDeviceOptions(command).option('--objects <dir>', 'know the objects in the files of a directory too');
+}
+
+/** Fails where the registry knows none. */
+export function deviceNamed(administration: Administration, name: string, sector: Sector | undefined): DeviceRecord {
+  const endpoint = endpointName(name);
+  const record = administration.device(endpoint, sector);
+  if (record !== undefined) return record;
+  const where = sector === undefined ? '' : ` in sector ${sector}`;
+  throw new OperatorError(`no device ${endpoint}${where}: see rollcall device list`);
 }
 
 /** Opens the store and looks the device up; what goes wrong ends the process with its reason. */
@@ -43,9 +60,7 @@ export function withKnownDevice(
   work: (known: KnownDevice) => Promise<void>,
 ): Promise<void> {
   return withStore(options.data, async (administration, environment) => {
-    const endpoint = endpointName(name);
-    const record = administration.device(endpoint, undefined);
-    if (record === undefined) throw new OperatorError(`no device ${endpoint}: see rollcall device list`);
+    const record = deviceNamed(administration, name, options.sector);
     const definitions = await readDefinitions(options.objects);
     const path = (text: string) => pathOf(text, definitions);
     await work({ environment, record, definitions, path, paths: texts => texts.map(path) });

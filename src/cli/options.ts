@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../adapters/operatorError.ts';
 import { type Bytes, fromHex, textOf, toHex, utf8 } from '../base/bytes.ts';
-import { type EndpointName, parseEndpointName } from '../fleet/names.ts';
+import { type EndpointName, parseEndpointName, parseSector, type Sector } from '../fleet/names.ts';
 
 /** What all commands on a store have. */
 export interface CommonOptions {
@@ -23,6 +23,12 @@ export function endpointName(text: string): EndpointName {
   const name = parseEndpointName(text);
   if (name === undefined) throw new UsageError('an endpoint name has 1 to 63 bytes and no control characters');
   return name;
+}
+
+export function sectorName(text: string): Sector {
+  const sector = parseSector(text);
+  if (sector === undefined) throw new InvalidArgumentError('a sector has 1 to 63 bytes and no control characters');
+  return sector;
 }
 
 /** Text, or `hex:` and the bytes in hexadecimal. */

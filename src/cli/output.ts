@@ -43,6 +43,11 @@ export function printable(text: string): string {
   return text.replace(/\p{Control}/gu, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
+/** Devices of two sectors may have one name. */
+export function placedName(name: string, sector: string | undefined): string {
+  return sector === undefined ? name : `${name} (${sector})`;
+}
+
 /** Says what went wrong, and a stack only for what is our own fault. */
 export function fail(error: unknown): never {
   const known = error instanceof OperatorError;

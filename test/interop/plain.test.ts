@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import coap from 'coap';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { TestServer } from '../support/server.ts';
 import { isInstalled } from '../support/tool.ts';
 
@@ -53,17 +53,7 @@ t.test('a device with libcoap lives its life on plain CoAP', async t => {
 t.test('a device with node-coap lives its life on plain CoAP', async t => {
   const server = await TestServer.start('--insecure-coap');
   t.teardown(() => server.remove());
-  const [hostname = '', port = ''] = server.coap.split(':');
-  const agent = new coap.Agent({ type: 'udp4' });
-  t.teardown(() => agent.close());
-  const send = (method: 'GET' | 'POST' | 'DELETE', pathname: string, query: string, payload = '') =>
-    new Promise<coap.IncomingMessage>((resolve, reject) => {
-      const request = coap.request({ hostname, port: Number(port), method, pathname, query, agent });
-      if (payload !== '') request.setOption('Content-Format', 'application/link-format');
-      request.on('response', resolve);
-      request.on('error', reject);
-      request.end(payload);
-    });
+  const send = nodeCoap(t, server);
   const core = await send('GET', '/.well-known/core', 'rt=core.rd');
   t.match(core.payload.toString(), /<\/rd>/);
   const registered = await send('POST', '/rd', 'ep=node&lwm2m=1.1&lt=300', '</1/0>,</3/0>');
@@ -80,6 +70,23 @@ t.test('a device with node-coap lives its life on plain CoAP', async t => {
   t.equal((await send('POST', location, '')).code, '4.04');
 });
 
+t.test('two devices of one name are two in two sectors, and are told apart', async t => {
+  const server = await TestServer.start('--insecure-coap');
+  t.teardown(() => server.remove());
+  const send = nodeCoap(t, server);
+  for (const query of ['ep=lamp&lt=600', 'ep=lamp&d=floor-1&lt=700']) {
+    t.equal((await send('POST', '/rd', query, '</3/0>')).code, '2.01');
+  }
+  t.match(await server.cli('device', 'list'), /^lamp +registered.*\nlamp \(floor-1\) +registered/m);
+  t.match(await shown(server, 'lamp'), { lifetime: 600, sector: undefined });
+  t.match(await shown(server, 'lamp', '--sector', 'floor-1'), { lifetime: 700, sector: 'floor-1' });
+  t.match(await server.cli('device', 'events', 'lamp', '--sector', 'floor-1'), /registered +lamp \(floor-1\)/);
+  await t.rejects(server.cli('device', 'show', 'lamp', '--sector', 'floor-2'), /no device lamp in sector floor-2/);
+  await server.cli('device', 'forget', 'lamp', '--sector', 'floor-1');
+  t.match(await shown(server, 'lamp'), { state: 'registered' });
+  t.match(await shown(server, 'lamp', '--sector', 'floor-1'), { state: 'none' });
+});
+
 t.test('without --insecure-coap plain CoAP answers discovery and registers nobody', async t => {
   const server = await TestServer.start();
   t.teardown(() => server.remove());
@@ -90,8 +97,23 @@ t.test('without --insecure-coap plain CoAP answers discovery and registers nobod
   t.equal(await server.cli('device', 'list', '--json'), '[]\n');
 });
 
-async function shown(server: TestServer, name: string): Promise<Shown> {
-  return JSON.parse(await server.cli('device', 'show', name, '--json')) as Shown;
+/** A client that nobody here wrote, in this process. */
+function nodeCoap(t: Test, server: TestServer) {
+  const [hostname = '', port = ''] = server.coap.split(':');
+  const agent = new coap.Agent({ type: 'udp4' });
+  t.teardown(() => agent.close());
+  return (method: 'GET' | 'POST' | 'DELETE', pathname: string, query: string, payload = '') =>
+    new Promise<coap.IncomingMessage>((resolve, reject) => {
+      const request = coap.request({ hostname, port: Number(port), method, pathname, query, agent });
+      if (payload !== '') request.setOption('Content-Format', 'application/link-format');
+      request.on('response', resolve);
+      request.on('error', reject);
+      request.end(payload);
+    });
+}
+
+async function shown(server: TestServer, name: string, ...options: readonly string[]): Promise<Shown> {
+  return JSON.parse(await server.cli('device', 'show', name, ...options, '--json')) as Shown;
 }
 
 /** What node-coap's types leave out: its headers have only the last value of an option. */
@@ -101,6 +123,7 @@ interface WithOptions {
 
 interface Shown {
   readonly state: string;
+  readonly sector?: string;
   readonly registrationId?: string;
   readonly lifetime?: number;
   readonly description?: { readonly objects: readonly { readonly instances: readonly number[] }[] };
