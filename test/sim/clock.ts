@@ -6,10 +6,12 @@ export class Clock {
   /** A heap; what is due at the same time happens in the order in which it was asked for. */
   readonly #events: Event[] = [];
   #order = 0;
+  /** How much has happened at this moment. */
+  #atOnce = 0;
 
   at(time: Milliseconds, run: () => void): void {
     const events = this.#events;
-    const event = { at: Math.max(Math.ceil(time * grain) / grain, this.now), order: this.#order++, run };
+    const event = { at: Math.max(onGrain(time), this.now), order: this.#order++, run };
     let position = events.push(event) - 1;
     while (position > 0) {
       const parent = (position - 1) >> 1;
@@ -29,12 +31,14 @@ export class Clock {
     return this.#events[0]?.at ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Lets the next thing happen. */
+  /** Lets the next thing happen. Throws if that goes on and on while no time passes. */
   step(): void {
     const first = this.#events[0];
     if (first === undefined) return;
     const last = this.#events.pop()!;
     if (this.#events.length > 0) this.#sink(last);
+    this.#atOnce = first.at === this.now ? this.#atOnce + 1 : 0;
+    if (this.#atOnce > mostAtOnce) throw new Error('time stands still');
     this.now = first.at;
     first.run();
   }
@@ -89,7 +93,15 @@ interface Event {
   readonly run: () => void;
 }
 
-/** Parts of a millisecond that are exact in binary: a difference of two times never rounds to less than it was. */
+/** The next time that is a whole number of grains: sums and differences of such times are exact, and others are not. */
+export function onGrain(time: Milliseconds): Milliseconds {
+  return Math.ceil(time * grain) / grain;
+}
+
+/** Two hundred devices that do all at the same moment stay far below it. */
+const mostAtOnce = 100_000;
+
+/** Parts of a millisecond that are exact in binary. */
 const grain = 1024;
 
 function isBefore(a: Event, b: Event): boolean {

@@ -26,7 +26,7 @@ import { StoredSessions } from '../../src/server/storedSessions.ts';
 import { Service } from '../../src/service/service.ts';
 import type { MemoryDisk } from '../support/memoryDisk.ts';
 import { MemoryStore, type StoreBehaviour } from '../support/memoryStore.ts';
-import { type Clock, Timer } from './clock.ts';
+import { type Clock, onGrain, Timer } from './clock.ts';
 import type { DiskFaults } from './disk.ts';
 import { type Address, keyOf, type Network } from './network.ts';
 
@@ -185,7 +185,8 @@ export class Process {
       now: () => this.now(),
       sendDtls: (remote, datagram) => this.#send(serverAddress, remote, datagram),
       sendPlain: (remote, datagram) => this.#send(plainAddress, remote, datagram),
-      arm: at => this.#timer.arm(this.#startedAt + at, () => this.turn(() => this.datapath.expire())),
+      // Added up first, it could come a rounding too early, and be armed for the same moment for ever.
+      arm: at => this.#timer.arm(this.#startedAt + onGrain(at), () => this.turn(() => this.datapath.expire())),
     });
     this.datapath.restoreDevices(this.store.rowsWithWork());
     const { network } = server.parts;
