@@ -30,4 +30,5 @@ t.test('a device behind a NAT that gives it another port goes on, and the server
   t.equal(await server.end('SIGTERM'), 0);
   const { established, moved, noAssociation } = server.stopped!.dtls;
   t.strictSame({ established, moved, noAssociation }, { established: 2, moved: 6, noAssociation: 0 });
+  t.strictSame(server.stopped!.intake, { loopBehind: 0, storeBehind: 0 }, 'and no hello found its line full');
 });

@@ -18,6 +18,7 @@ interface LogLine {
   readonly coaps: string;
   readonly sessions: number;
   readonly dtls: Record<string, number>;
+  readonly intake: Record<string, number>;
   readonly counters: Record<string, Record<string, number>>;
 }
 
@@ -33,7 +34,7 @@ export class TestServer {
   /** How many sessions go on from an earlier run. */
   sessions = 0;
   /** What the last line of the log says, once the server has ended well. */
-  stopped: Pick<LogLine, 'dtls' | 'counters'> | undefined;
+  stopped: Pick<LogLine, 'dtls' | 'intake' | 'counters'> | undefined;
   #process: ChildProcess | undefined;
 
   private constructor(data: string) {
