@@ -94,9 +94,13 @@ export class Device {
     this.#dtls.connect(now, this.#dtlsOut(now, out));
   }
 
-  /** What the registration does not say itself of objects and Content-Formats, it says as they are. */
+  /**
+   * What the registration does not say itself of objects and Content-Formats, it says as they are. Until it is answered
+   * nobody knows which registration is there, the one before or this one, so it has none: it registers again.
+   */
   register(now: Now, registration: MapContent, out: DeviceOut): void {
     this.#updateAt = undefined;
+    this.#location = undefined;
     // The server makes its observations anew (LwM2M Core 1.2 §6.2.1).
     this.#application?.forgetObservations();
     this.#postRegistration(now, 'register', ['rd'], this.#describe(registration), out);
@@ -222,7 +226,8 @@ export class Device {
     if (what === 'register' && response.code === ResponseCode.Created) {
       this.#location = response.options.all(LocationPath);
     }
-    if (what === 'deregister' && response.code === ResponseCode.Deleted) this.#location = undefined;
+    const isGone = response.code === ResponseCode.Deleted || response.code === ResponseCode.NotFound;
+    if (what === 'deregister' && isGone) this.#location = undefined;
     out.answered(what, response.code, textOf(response.payload) ?? '');
   }
 

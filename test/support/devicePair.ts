@@ -25,6 +25,7 @@ export class DevicePair {
   readonly #server: CoapEndpoint;
   readonly #wire: { readonly to: 'device' | 'server'; readonly datagram: Bytes }[] = [];
   readonly #answers = new Map<RequestHandle, Answer[]>();
+  #isRegistered = false;
 
   /** `addresses`: whether the server takes bodies in blocks from an address that nobody proved. */
   constructor(options: Omit<DeviceOptions, 'random'>, addresses?: AddressCheck) {
@@ -85,6 +86,12 @@ export class DevicePair {
     this.#now = until;
   }
 
+  #forget(): number {
+    const code = this.#isRegistered ? ResponseCode.Deleted : ResponseCode.NotFound;
+    this.#isRegistered = false;
+    return code;
+  }
+
   readonly deviceOut: DeviceOut = {
     transmit: datagram => this.#wire.push({ to: 'server', datagram: datagram.slice() }),
     connected: () => this.events.push('connected'),
@@ -102,9 +109,10 @@ export class DevicePair {
     request: (exchange, request) => {
       this.requests.push({ ...request, payload: request.payload.slice() });
       const isRegistration = request.options.all(UriPath).join('/') === 'rd';
+      if (isRegistration) this.#isRegistered = true;
       const answer = isRegistration
         ? reply(ResponseCode.Created, Options.empty.with(LocationPath, 'rd').with(LocationPath, 'x1'))
-        : reply(request.code === Method.DELETE ? ResponseCode.Deleted : ResponseCode.Changed);
+        : reply(request.code === Method.DELETE ? this.#forget() : ResponseCode.Changed);
       this.#server.respond(this.now, exchange, answer, this.#serverOut);
     },
     response: (handle, response) => this.#answers.get(handle)!.push(answerOf(response, this.#now)),

@@ -322,6 +322,33 @@ t.test('a registration that says nothing else says that it is one of ours', asyn
   );
 });
 
+t.test(
+  'a device that goes on with the registration of before would count on a lifetime that it does not have',
+  async t => {
+    const pair = new DevicePair({});
+    pair.does((device, now, out) => device.register(now, { lifetime: 60 }, out));
+    t.equal(pair.device.location, '/rd/x1');
+    pair.loses = true;
+    pair.does((device, now, out) => device.register(now, { lifetime: 600 }, out));
+    pair.run(seconds(100));
+    t.same(pair.events, ['register 2.01', 'register timeout']);
+    t.equal(pair.device.location, undefined, 'either may be there: it has to register again');
+  },
+);
+
+t.test('a device whose leaving was not confirmed has left once the server does not know it', async t => {
+  const pair = new DevicePair({});
+  pair.does((device, now, out) => device.register(now, {}, out));
+  pair.loses = true;
+  pair.does((device, now, out) => device.deregister(now, out));
+  pair.run(seconds(100));
+  t.equal(pair.device.location, '/rd/x1', 'it may be registered still');
+  pair.loses = false;
+  pair.does((device, now, out) => device.deregister(now, out));
+  t.same(pair.events, ['register 2.01', 'deregister timeout', 'deregister 4.04']);
+  t.equal(pair.device.location, undefined);
+});
+
 t.test('a device whose address is not proved would never get its long registration through', async t => {
   const echo = utf8('send it back');
   const echoes: (string | undefined)[] = [];
