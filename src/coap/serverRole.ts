@@ -1,3 +1,4 @@
+import { noBytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { Instant, Now } from '../base/time.ts';
 import { BodyAssembly, blockOf } from './blockwise.ts';
@@ -11,6 +12,7 @@ import {
   Echo,
   isCritical,
   knownOption,
+  MaxAge,
   Options,
   ProxyScheme,
   ProxyUri,
@@ -19,7 +21,7 @@ import type { Exchange } from './exchange.ts';
 import type { CoapFault } from './fault.ts';
 import type { MessageLayer } from './messageLayer.ts';
 import type { CoapOut } from './out.ts';
-import type { AddressCheck, CoapLimits, CoapOptions } from './settings.ts';
+import { type AddressCheck, type CoapLimits, type CoapOptions, retryAfterSeconds } from './settings.ts';
 import { maxTransmitWait, type TransmissionParameters } from './transmission.ts';
 
 /**
@@ -59,13 +61,16 @@ export class ServerRole {
     };
     if (!remembered && !isIdempotent(request.code)) {
       this.#messages.counters.exchangesRefused++;
-      return this.#refuse(now, exchange, reply(ResponseCode.ServiceUnavailable), 'exchanges-full', out);
+      const later = reply(ResponseCode.ServiceUnavailable, Options.empty.with(MaxAge, retryAfterSeconds));
+      return this.#refuse(now, exchange, later, 'exchanges-full', out);
     }
     const refused = optionFault(request);
     if (refused !== undefined) {
       this.#messages.counters.badOptions++;
       // A Non-confirmable request with an option that nobody understands is ignored (RFC 7252 §5.4.1).
       if (confirmable) return this.#refuse(now, exchange, reply(refused.code), refused.fault, out);
+      // Nothing is owed for it any more: it must not keep the room of those that wait for their answers.
+      this.#messages.seen.answered(peer, request.messageId, noBytes, true);
       return out.refused(peer, refused.fault, undefined);
     }
     if (block1 === 'invalid' || block2 === 'invalid') {

@@ -51,3 +51,6 @@ export const defaultLimits: CoapLimits = {
   maxQueuedForPeer: 32,
   maxObservations: 1_000_000,
 };
+
+/** When to try again what was put off with 5.03, in seconds: its Max-Age (RFC 7252 §5.9.3.4). */
+export const retryAfterSeconds = 30;

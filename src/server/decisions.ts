@@ -5,7 +5,7 @@ import { encodeMessage, type Reply, type Response } from '../coap/codec/message.
 import { Echo } from '../coap/codec/option.ts';
 import type { Exchange, RequestFault } from '../coap/exchange.ts';
 import type { CoapOut } from '../coap/out.ts';
-import { defaultLimits } from '../coap/settings.ts';
+import { defaultLimits, retryAfterSeconds } from '../coap/settings.ts';
 import { type CommitResult, emptyCommit } from '../fleet/store.ts';
 import { type Refusal, type RefusalReason, refusal } from '../lwm2m/refusal.ts';
 import { answerTo, unavailable } from '../service/answer.ts';
@@ -180,4 +180,3 @@ const wantsEcho: ReadonlySet<string> = new Set<RefusalReason>(['address-not-prov
 export const unlimited = Number.POSITIVE_INFINITY;
 const maxAttempts = 5;
 export const maxWaiting = 8192;
-const retryAfterSeconds = 30;

@@ -5,7 +5,7 @@ import { SeededRandom } from '../../src/base/random.ts';
 import { encodeBlock } from '../../src/coap/codec/block.ts';
 import { codeText, Method, ResponseCode } from '../../src/coap/codec/code.ts';
 import { encodeMessage, type Message, type Request, reply } from '../../src/coap/codec/message.ts';
-import { Block1, Options, ProxyUri, UriHost } from '../../src/coap/codec/option.ts';
+import { Block1, MaxAge, Options, ProxyUri, UriHost } from '../../src/coap/codec/option.ts';
 import { CoapPair, type CoapSide, onePeer, path, post } from '../support/coapPair.ts';
 
 const changed = reply(ResponseCode.Changed);
@@ -270,7 +270,9 @@ t.test('a full table refuses what must not be done twice, and forgets what may',
   for (let i = 0; i < 4; i++) pair.server.hear(request({ messageId: i }));
   t.equal(pair.server.requests.length, 4, 'four wait for their answers');
   pair.server.hear(request({ messageId: 4 }));
-  t.match(pair.server.sent, [{ code: ResponseCode.ServiceUnavailable }]);
+  const [refused] = pair.server.sent;
+  t.match(refused, { code: ResponseCode.ServiceUnavailable });
+  t.equal(refused?.kind === 'response' && refused.options.get(MaxAge), 30, 'and when to try again (RFC 7252 §5.9.3.4)');
   t.equal(pair.server.requests.length, 4);
   t.equal(pair.server.endpoint.counters.exchangesRefused, 1);
   t.same(pair.server.faults, ['exchanges-full']);
@@ -283,6 +285,22 @@ t.test('a full table refuses what must not be done twice, and forgets what may',
   }
   t.ok(pair.server.endpoint.sizes().exchanges <= 8, 'the bound holds');
 });
+
+t.test(
+  'Non-confirmable requests that are met with silence would fill the table, and registrations find no room',
+  async t => {
+    const pair = new CoapPair({ server: { limits: { maxExchanges: 8 } } });
+    pair.server.answer = () => changed;
+    const options = Options.inOrder([{ number: 9, value: noBytes }]);
+    for (let messageId = 0; messageId < 8; messageId++) {
+      pair.server.hear({ ...request({ messageId, options }), type: 'NON' });
+    }
+    pair.server.hear(request({ messageId: 8 }), otherPeer);
+    t.match(pair.server.sent, [{ type: 'ACK', code: ResponseCode.Changed }]);
+    pair.server.hear({ ...request({ messageId: 7, options }), type: 'NON' });
+    t.equal(pair.server.endpoint.counters.duplicates, 1, 'a duplicate is known nevertheless');
+  },
+);
 
 t.test('a peer is asked one thing at a time, and the line behind it is bounded', async t => {
   const pair = new CoapPair({ client: { limits: { maxQueuedForPeer: 2, maxRequests: 5 } } });
