@@ -57,6 +57,8 @@ export class Observers {
   /** When to look at one again: it may have changed, or a part of it ends by itself. */
   readonly #due = new Deadlines<Observer>();
   readonly #count = { operators: 0, others: 0 };
+  /** Of the newest answer or notification of all. */
+  #sequence = 0;
   /** When the time that was spent on looking into records is made up for. */
   #lookedUntil = 0 as Instant;
 
@@ -84,7 +86,6 @@ export class Observers {
       etag: toHex(result.etag),
       rows: result.rows,
       ends: result.ends,
-      sequence: firstSequence,
       toldAt: now.instant,
       confirmedAt: now.instant,
       changed: false,
@@ -93,7 +94,7 @@ export class Observers {
     this.#placeOf(observed).add(observer);
     this.#count[group]++;
     this.#arm(observer, now);
-    return observer.sequence;
+    return this.#nextSequence(now);
   }
 
   end({ peer, token }: Exchange): void {
@@ -185,11 +186,19 @@ export class Observers {
     this.#arm(observer, now);
     if (toHex(found.etag) === observer.etag) return undefined;
     observer.etag = toHex(found.etag);
-    observer.sequence = (observer.sequence + 1) % 2 ** 24;
     // Now and then one has to be acknowledged, so that nobody is told for ever who went away (RFC 7641 §4.5).
     const confirmable = now.instant >= observer.confirmedAt + confirmEvery;
     if (confirmable) observer.confirmedAt = now.instant;
-    return { exchange, key: observed.key, confirmable, reply: replyOf(found, [], observer.sequence) };
+    return { exchange, key: observed.key, confirmable, reply: replyOf(found, [], this.#nextSequence(now)) };
+  }
+
+  /**
+   * Greater than any that was given for the same token before (RFC 7641 §4.4), also by an earlier process: a client that
+   * asks anew would take what follows for older than what it has.
+   */
+  #nextSequence({ wall }: Now): number {
+    this.#sequence = Math.max(this.#sequence + 1, Math.floor(wall));
+    return this.#sequence % 2 ** 24;
   }
 
   #mark(observer: Observer, now: Now): void {
@@ -232,7 +241,6 @@ interface Observer {
   etag: string;
   rows: ReadonlySet<Row>;
   ends: WallTime | undefined;
-  sequence: number;
   toldAt: Instant;
   confirmedAt: Instant;
   /** Its result may be another one by now. */
@@ -244,7 +252,6 @@ export const observerLimits = { operators: { all: 1024, each: 128 }, others: { a
 const atMostEvery = seconds(1);
 const confirmEvery = seconds(60);
 const maxInTurn = 2;
-const firstSequence = 1;
 /** Looking into records has one in so many milliseconds; and at once as much as two milliseconds. */
 const looksShare = 10;
 const looksAtOnce: Milliseconds = 2 * looksShare;

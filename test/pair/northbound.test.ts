@@ -56,7 +56,7 @@ t.test('what is not there would be told from what is', async t => {
 t.test('a device that sleeps is readable, and an operator who observes is told when it has woken', async t => {
   const { world, device, operator } = observed();
   const heard = operator.get('/device/node-1/3303', { observe: true });
-  t.match(heard, [{ code: '2.05', observe: 1 }]);
+  t.match(heard, [{ code: '2.05', observe: Number }]);
   world.carries = (_, node) => node !== device;
   world.run(seconds(300));
   t.match(operator.get('/device/node-1/3303/0/5700'), [{ text: '21.5' }]);
@@ -64,7 +64,7 @@ t.test('a device that sleeps is readable, and an operator who observes is told w
   device.set('/3303/0/5700', 24);
   world.run(5000);
   t.match(heard.at(-1), { code: '2.05', format: ContentFormats.senmlJson, text: /"n":"0\/5700".*"v":24/ });
-  t.ok(heard.at(-1)!.observe! > 1);
+  t.ok(heard.at(-1)!.observe! > heard[0]!.observe!);
 });
 
 t.test('a hundred changes a second would be a hundred notifications', async t => {
@@ -92,7 +92,7 @@ t.test('an observation of a device that has left ends with 4.04', async t => {
   world.run(5000);
   t.match(heard.at(-1), { code: '4.04' }, 'and is not told of its next registration');
   const before = heard.length;
-  t.match(operator.get('/device/node-1/3303', { observe: true }), [{ code: '2.05', observe: 1 }]);
+  t.match(operator.get('/device/node-1/3303', { observe: true }), [{ code: '2.05', observe: Number }]);
   t.equal(heard.length, before);
 });
 
@@ -100,7 +100,7 @@ t.test('a revoked operator would go on hearing until its session ends by itself'
   const { world, device, operator } = observed();
   const heard = operator.get('/device/node-1/3303', { observe: true });
   const fleet = operator.get('/rd-lookup/ep', { observe: true });
-  t.match(fleet, [{ code: '2.05', observe: 1 }]);
+  t.match(fleet, [{ code: '2.05', observe: Number }]);
   world.revoke('dashboard');
   world.run(500);
   t.ok(operator.closed, 'it is told at once that its session is over');
@@ -130,9 +130,9 @@ t.test('the devices whose values can be read are listed, by the criteria of a lo
 t.test('an operator at his limit would take the room of others', async t => {
   const { world, operator } = observed();
   const { each } = observerLimits.operators;
-  for (let i = 0; i < each; i++) t.equal(operator.get('/device/node-1', { observe: true })[0]?.observe, 1);
+  for (let i = 0; i < each; i++) t.ok(operator.get('/device/node-1', { observe: true })[0]?.observe);
   t.match(operator.get('/device/node-1', { observe: true }), [{ code: '2.05', observe: undefined }]);
   t.equal(world.service.counters.observersOfOneRefused, 1);
   const other = world.operator('other').connect();
-  t.match(other.get('/device/node-1', { observe: true }), [{ code: '2.05', observe: 1 }]);
+  t.match(other.get('/device/node-1', { observe: true }), [{ code: '2.05', observe: Number }]);
 });
