@@ -137,7 +137,8 @@ export class CoapEndpoint {
 
   expire(now: Now, out: CoapOut): void {
     this.#server.expire(now);
-    this.#messages.expire(now, subject => this.#gaveUp(now, subject, out), out);
+    const newer = (subject: Subject) => this.#server.newer(now, subject);
+    this.#messages.expire(now, subject => this.#gaveUp(now, subject, out), newer, out);
     this.#client.expire(now, out);
   }
 
@@ -163,9 +164,12 @@ export class CoapEndpoint {
     const subject = this.#messages.outbox.take(peer, message.messageId);
     // RST is the answer to a ping; from some stacks it is an ACK.
     if (subject?.kind === 'ping') return out.ponged(peer);
-    if (subject === undefined || message.type === 'ACK') return;
-    if (subject.kind === 'notification') out.unobserved(subject.exchange);
-    if (subject.kind === 'request') this.#client.failed(now, subject.handle, 'reset', out);
+    if (message.type === 'ACK') {
+      if (subject?.kind === 'notification') this.#server.acknowledged(now, subject.exchange, out);
+      return;
+    }
+    if (subject?.kind === 'notification') out.unobserved(subject.exchange);
+    if (subject?.kind === 'request') this.#client.failed(now, subject.handle, 'reset', out);
   }
 
   #gaveUp(now: Now, subject: Subject, out: CoapOut): void {

@@ -2,7 +2,7 @@ import type { Brand } from '../base/brand.ts';
 import type { Bytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { Block } from './codec/block.ts';
-import type { Response } from './codec/message.ts';
+import type { Reply, Response } from './codec/message.ts';
 import type { Options } from './codec/option.ts';
 import type { ObservationId } from './observations.ts';
 
@@ -21,6 +21,8 @@ export interface Exchange {
   acknowledged: boolean;
   /** The message ID of the newest notification, if it observes. */
   notified?: number;
+  /** Newer than what the peer has not acknowledged yet: it is sent in the place of that, or after it. */
+  held?: { readonly notification: Reply; readonly confirmable: boolean } | undefined;
 }
 
 /** A request of ours that is under way, or an observation of ours that lasts. */

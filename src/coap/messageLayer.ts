@@ -8,7 +8,7 @@ import { type CoapCounters, newCounters } from './counters.ts';
 import { Deduplication } from './deduplication.ts';
 import type { Exchange, RequestHandle } from './exchange.ts';
 import type { CoapOut } from './out.ts';
-import { Outbox } from './outbox.ts';
+import { type Newer, Outbox } from './outbox.ts';
 import type { CoapLimits, CoapOptions } from './settings.ts';
 import { exchangeLifetime, type TransmissionParameters } from './transmission.ts';
 
@@ -90,8 +90,13 @@ export class MessageLayer {
     if (messageId !== undefined) this.outbox.take(peer, messageId);
   }
 
-  /** Sends again what is due; `gaveUp` gets the subject of what was sent often enough. */
-  expire(now: Now, gaveUp: (subject: Subject) => void, out: CoapOut): void {
+  /** Sends again what is due, or what is newer; `gaveUp` gets the subject of what was sent often enough. */
+  expire(
+    now: Now,
+    gaveUp: (subject: Subject) => void,
+    newer: (subject: Subject) => Newer | undefined,
+    out: CoapOut,
+  ): void {
     this.seen.expire(now.instant);
     this.outbox.expire(
       now.instant,
@@ -100,6 +105,7 @@ export class MessageLayer {
         out.transmit(peer, message);
       },
       gaveUp,
+      newer,
     );
   }
 

@@ -61,19 +61,9 @@ export class Outbox<Subject> {
     this.#retransmissions.set(key, after(now, timeout));
   }
 
-  /**
-   * A newer message in the place of one that nobody has acknowledged, with its timer and its count, so that news which
-   * come faster than a peer vanishes do not hide that it did (RFC 7641 §4.5.2). `false` if there is none to replace.
-   */
-  supersede(peer: Peer, former: number, messageId: number, message: Bytes): boolean {
-    const key = keyOf(peer, former);
-    const waiting = this.#waiting.get(key);
-    const due = this.#retransmissions.at(key);
-    if (waiting?.message === undefined || due === undefined) return false;
-    this.take(peer, former);
-    this.#waiting.set(keyOf(peer, messageId), { ...waiting, message: message.slice() });
-    this.#retransmissions.set(keyOf(peer, messageId), due);
-    return true;
+  /** Whether the peer still has to acknowledge this message. */
+  awaits(peer: Peer, messageId: number): boolean {
+    return this.#waiting.get(keyOf(peer, messageId))?.message !== undefined;
   }
 
   /** Remembers a Non-confirmable message that the peer may reject with RST (RFC 7252 §4.3). */
@@ -93,23 +83,34 @@ export class Outbox<Subject> {
     return waiting.subject;
   }
 
-  /** Retransmits what is due and hands over what has been given up. */
-  expire(now: Instant, transmit: (peer: Peer, message: Bytes) => void, gaveUp: (subject: Subject) => void): void {
+  /**
+   * Retransmits what is due and hands over what has been given up. `newer`: what to send in the place of a message that
+   * nobody has acknowledged, with its timer and its count, so that news which come faster than a peer vanishes do not hide
+   * that it did (RFC 7641 §4.5.2).
+   */
+  expire(
+    now: Instant,
+    transmit: (peer: Peer, message: Bytes) => void,
+    gaveUp: (subject: Subject) => void,
+    newer: (subject: Subject) => Newer | undefined = () => undefined,
+  ): void {
     for (let key = this.#retransmissions.takeDue(now); key !== undefined; key = this.#retransmissions.takeDue(now)) {
       const waiting = this.#waiting.get(key)!;
-      if (waiting.message === undefined) {
+      if (waiting.message === undefined || waiting.sent > this.#parameters.maxRetransmit) {
         this.#waiting.delete(key);
+        if (waiting.message !== undefined) gaveUp(waiting.subject);
         continue;
       }
-      if (waiting.sent > this.#parameters.maxRetransmit) {
+      const replacement = newer(waiting.subject);
+      const again = { ...waiting, sent: waiting.sent + 1, timeout: 2 * waiting.timeout };
+      if (replacement !== undefined) {
         this.#waiting.delete(key);
-        gaveUp(waiting.subject);
-        continue;
+        key = keyOf(waiting.peer, replacement.messageId);
+        again.message = replacement.message.slice();
       }
-      waiting.sent++;
-      waiting.timeout *= 2;
-      this.#retransmissions.set(key, after(now, waiting.timeout));
-      transmit(waiting.peer, waiting.message);
+      this.#waiting.set(key, again);
+      this.#retransmissions.set(key, after(now, again.timeout));
+      transmit(waiting.peer, again.message!);
     }
     for (let used = this.#nextIds.oldest(); used !== undefined && used.until <= now; used = this.#nextIds.oldest()) {
       this.#nextIds.delete(this.#nextIds.oldestKey()!);
@@ -126,10 +127,16 @@ export class Outbox<Subject> {
 interface Waiting<Subject> {
   readonly peer: Peer;
   /** A copy: it stays for minutes. `undefined` if it was Non-confirmable, and so is not sent again. */
-  readonly message: Bytes | undefined;
+  message: Bytes | undefined;
   readonly subject: Subject;
-  timeout: Milliseconds;
-  sent: number;
+  readonly timeout: Milliseconds;
+  readonly sent: number;
+}
+
+/** With a message ID of its own. */
+export interface Newer {
+  readonly messageId: number;
+  readonly message: Bytes;
 }
 
 /** For how many peers the next message ID is known. */

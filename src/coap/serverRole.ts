@@ -19,8 +19,9 @@ import {
 } from './codec/option.ts';
 import type { Exchange } from './exchange.ts';
 import type { CoapFault } from './fault.ts';
-import type { MessageLayer } from './messageLayer.ts';
+import type { MessageLayer, Subject } from './messageLayer.ts';
 import type { CoapOut } from './out.ts';
+import type { Newer } from './outbox.ts';
 import { type AddressCheck, type CoapLimits, type CoapOptions, retryAfterSeconds } from './settings.ts';
 import { maxTransmitWait, type TransmissionParameters } from './transmission.ts';
 
@@ -118,26 +119,38 @@ export class ServerRole {
     out.transmit(exchange.peer, message);
   }
 
-  /** Sends a notification on an observation that a peer has with us; `out.unobserved` tells if it does not want it. */
+  /**
+   * Sends a notification on an observation that a peer has with us; `out.unobserved` tells if it does not want it. While
+   * it has not acknowledged an earlier one, only the newest is kept until then (RFC 7641 §4.5.2).
+   */
   notify(now: Now, exchange: Exchange, notification: Reply, confirmable: boolean, out: CoapOut): void {
-    const { peer, token, notified, block2 } = exchange;
-    const messageId = this.#messages.outbox.nextMessageId(now.instant, peer);
-    // It begins at its first block (RFC 7959 §2.6), whichever the observer had asked for.
-    const fromTheFirst = block2 === undefined ? exchange : { ...exchange, block2: { ...block2, number: 0 } };
-    const { code, options, payload } = this.#messages.slice(fromTheFirst, notification);
-    const type = confirmable ? 'CON' : 'NON';
-    const message = encodeMessage({ kind: 'response', type, messageId, token, code, options, payload });
-    exchange.notified = messageId;
-    // Only the newest state is worth sending again, so that at most one notification is kept for an observation.
-    const superseded =
-      confirmable && notified !== undefined && this.#messages.outbox.supersede(peer, notified, messageId, message);
-    if (!superseded) {
-      this.#messages.recall(peer, notified);
-      const subject = { kind: 'notification', exchange } as const;
-      if (confirmable) this.#messages.outbox.add(now.instant, peer, messageId, message, subject);
-      else this.#messages.outbox.watch(now.instant, peer, messageId, subject);
+    const { peer, notified } = exchange;
+    if (notified !== undefined && this.#messages.outbox.awaits(peer, notified)) {
+      exchange.held = { notification, confirmable };
+      return;
     }
+    this.#messages.recall(peer, notified);
+    const { messageId, message } = this.#notificationOf(now, exchange, notification, confirmable);
+    const subject = { kind: 'notification', exchange } as const;
+    if (confirmable) this.#messages.outbox.add(now.instant, peer, messageId, message, subject);
+    else this.#messages.outbox.watch(now.instant, peer, messageId, subject);
     out.transmit(peer, message);
+  }
+
+  /** The peer has acknowledged the newest notification that was sent. */
+  acknowledged(now: Now, exchange: Exchange, out: CoapOut): void {
+    const { held } = exchange;
+    exchange.held = undefined;
+    if (held !== undefined) this.notify(now, exchange, held.notification, held.confirmable, out);
+  }
+
+  /** What is worth more than sending a notification again. */
+  newer(now: Now, subject: Subject): Newer | undefined {
+    if (subject.kind !== 'notification' || subject.exchange.held === undefined) return undefined;
+    const { exchange } = subject;
+    const { notification } = subject.exchange.held;
+    exchange.held = undefined;
+    return this.#notificationOf(now, exchange, notification, true);
   }
 
   drop(peer: Peer): void {
@@ -155,6 +168,17 @@ export class ServerRole {
   /** How many bodies are half received. */
   get bodies(): number {
     return this.#bodies.size;
+  }
+
+  #notificationOf(now: Now, exchange: Exchange, notification: Reply, confirmable: boolean): Newer {
+    const { peer, token, block2 } = exchange;
+    const messageId = this.#messages.outbox.nextMessageId(now.instant, peer);
+    // It begins at its first block (RFC 7959 §2.6), whichever the observer had asked for.
+    const fromTheFirst = block2 === undefined ? exchange : { ...exchange, block2: { ...block2, number: 0 } };
+    const sliced = this.#messages.slice(fromTheFirst, notification);
+    exchange.notified = messageId;
+    const type = confirmable ? 'CON' : 'NON';
+    return { messageId, message: encodeMessage({ kind: 'response', type, messageId, token, ...sliced }) };
   }
 
   #receiveBody(now: Now, exchange: Exchange, request: Request, out: CoapOut): void {

@@ -105,6 +105,50 @@ t.test('a client that is gone is found out, also by news that come faster than i
   t.ok(last.messageId !== before.messageId, 'each has a message ID of its own');
 });
 
+t.test('a client that is gone would not be found out while news come that need no acknowledgement', async t => {
+  const { pair, exchange } = observed();
+  pair.intercept = () => [];
+  for (let n = 0; n < 60 && pair.server.gone.length === 0; n++) {
+    pair.server.notify(exchange, value(11 + n, String(n)), n === 0);
+    pair.run(2000);
+  }
+  t.same(pair.server.gone, [exchange]);
+});
+
+t.test('a client that is slower than the news would be taken for gone', async t => {
+  const { pair, exchange } = observed();
+  pair.intercept = () => [1500];
+  for (let n = 0; n < 120; n++) {
+    pair.server.notify(exchange, value(11 + n, String(n)), true);
+    pair.run(1000);
+  }
+  pair.run(10_000);
+  t.same(pair.server.gone, []);
+  t.equal(pair.client.responses.at(-1)?.payload, '119', 'and hears the newest in the end');
+  t.equal(pair.server.endpoint.sizes().transmissions, 0);
+});
+
+t.test('a peer has one notification of an observation to acknowledge, and newer ones wait for that', async t => {
+  const { pair, handle, exchange } = observed();
+  pair.ladder.splice(0);
+  let isLost = true;
+  pair.intercept = from => (from === pair.server && isLost ? [] : [10]);
+  pair.server.notify(exchange, value(11, '90'), true);
+  pair.server.notify(exchange, value(12, '80'), false);
+  pair.server.notify(exchange, value(13, '70'), false);
+  t.same(pair.ladder, ['← CON 2.05 2 B'], 'RFC 7252 §4.7');
+  isLost = false;
+  pair.run(4000);
+  t.match(pair.client.responses.slice(1), [{ handle, payload: '70', lasts: true }], 'in its place (RFC 7641 §4.5.2)');
+  t.same(pair.ladder.slice(1), ['← CON 2.05 2 B', '→ ACK empty']);
+
+  pair.server.notify(exchange, value(14, '60'), true);
+  pair.server.notify(exchange, value(15, '50'), false);
+  pair.run(100);
+  t.same(pair.ladder.slice(3), ['← CON 2.05 2 B', '→ ACK empty', '← NON 2.05 2 B'], 'or once it is acknowledged');
+  t.equal(pair.client.responses.at(-1)?.payload, '50');
+});
+
 t.test('Non-confirmable news are forgotten in time', async t => {
   const { pair, exchange } = observed();
   for (let n = 0; n < 10; n++) pair.server.notify(exchange, value(11 + n, String(n)), false);
