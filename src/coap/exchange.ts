@@ -19,8 +19,8 @@ export interface Exchange {
   readonly block2: Block | undefined;
   /** Whether an empty ACK has left already, so that the answer is a separate response. */
   acknowledged: boolean;
-  /** The message ID of the newest notification, if it observes. */
-  notified?: number;
+  /** The message ID of the newest notification, if it observes; or when it began, of the observation that it goes on with. */
+  notified?: number | undefined;
   /** Newer than what the peer has not acknowledged yet: it is sent in the place of that, or after it. */
   held?: { readonly notification: Reply; readonly confirmable: boolean } | undefined;
 }

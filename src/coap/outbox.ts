@@ -61,9 +61,10 @@ export class Outbox<Subject> {
     this.#retransmissions.set(key, after(now, timeout));
   }
 
-  /** Whether the peer still has to acknowledge this message. */
-  awaits(peer: Peer, messageId: number): boolean {
-    return this.#waiting.get(keyOf(peer, messageId))?.message !== undefined;
+  /** What a message was sent for, and whether the peer has to acknowledge it; `undefined` once nothing comes of it any more. */
+  find(peer: Peer, messageId: number): { readonly subject: Subject; readonly confirmable: boolean } | undefined {
+    const waiting = this.#waiting.get(keyOf(peer, messageId));
+    return waiting && { subject: waiting.subject, confirmable: waiting.message !== undefined };
   }
 
   /** Remembers a Non-confirmable message that the peer may reject with RST (RFC 7252 §4.3). */

@@ -1,4 +1,4 @@
-import { noBytes } from '../base/bytes.ts';
+import { noBytes, sameBytes } from '../base/bytes.ts';
 import type { Peer } from '../base/peer.ts';
 import type { Instant, Now } from '../base/time.ts';
 import { BodyAssembly, blockOf } from './blockwise.ts';
@@ -13,6 +13,7 @@ import {
   isCritical,
   knownOption,
   MaxAge,
+  Observe,
   Options,
   ProxyScheme,
   ProxyUri,
@@ -88,7 +89,8 @@ export class ServerRole {
 
   /**
    * Answers an exchange: piggy-backed if nothing was sent for it yet, else as a separate response (RFC 7252 §5.2).
-   * `recognised`: whoever answers would notice a duplicate itself, so that this one may be forgotten early.
+   * `recognised`: whoever answers would notice a duplicate itself, so that this one may be forgotten early. What begins an
+   * observation with a message of its own is its first notification.
    */
   respond(now: Now, exchange: Exchange, answer: Reply, out: CoapOut, recognised = false): void {
     let sliced = this.#messages.slice(exchange, answer);
@@ -96,6 +98,8 @@ export class ServerRole {
       sliced = { ...sliced, options: sliced.options.with(Block1, encodeBlock({ ...exchange.block1, more: false })) };
     }
     const { peer } = exchange;
+    // The answer is newer than whatever of its observation was not acknowledged.
+    if (this.#lastOf(exchange) !== undefined) this.#messages.recall(peer, exchange.notified);
     if (exchange.confirmable && !exchange.acknowledged) {
       const message = encodeMessage({ kind: 'response', type: 'ACK', ...piggyBacked(exchange, sliced) });
       this.#messages.seen.answered(peer, exchange.messageId, message, recognised || isIdempotent(exchange.code));
@@ -105,8 +109,15 @@ export class ServerRole {
     const messageId = this.#messages.outbox.nextMessageId(now.instant, peer);
     const type = exchange.confirmable ? 'CON' : 'NON';
     const message = encodeMessage({ kind: 'response', type, messageId, token: exchange.token, ...sliced });
-    if (type === 'CON') this.#messages.outbox.add(now.instant, peer, messageId, message, { kind: 'response' });
-    else this.#messages.seen.answered(peer, exchange.messageId, message, recognised || isIdempotent(exchange.code));
+    const observes = sliced.options.has(Observe);
+    const subject: Subject = observes ? { kind: 'notification', exchange } : { kind: 'response' };
+    if (observes) exchange.notified = messageId;
+    if (type === 'CON') {
+      this.#messages.outbox.add(now.instant, peer, messageId, message, subject);
+    } else {
+      if (observes) this.#messages.outbox.watch(now.instant, peer, messageId, subject);
+      this.#messages.seen.answered(peer, exchange.messageId, message, recognised || isIdempotent(exchange.code));
+    }
     out.transmit(peer, message);
   }
 
@@ -124,12 +135,13 @@ export class ServerRole {
    * it has not acknowledged an earlier one, only the newest is kept until then (RFC 7641 §4.5.2).
    */
   notify(now: Now, exchange: Exchange, notification: Reply, confirmable: boolean, out: CoapOut): void {
-    const { peer, notified } = exchange;
-    if (notified !== undefined && this.#messages.outbox.awaits(peer, notified)) {
+    const { peer } = exchange;
+    const last = this.#lastOf(exchange);
+    if (last?.confirmable === true) {
       exchange.held = { notification, confirmable };
       return;
     }
-    this.#messages.recall(peer, notified);
+    if (last !== undefined) this.#messages.recall(peer, exchange.notified);
     const { messageId, message } = this.#notificationOf(now, exchange, notification, confirmable);
     const subject = { kind: 'notification', exchange } as const;
     if (confirmable) this.#messages.outbox.add(now.instant, peer, messageId, message, subject);
@@ -168,6 +180,12 @@ export class ServerRole {
   /** How many bodies are half received. */
   get bodies(): number {
     return this.#bodies.size;
+  }
+
+  /** The newest notification, as long as it may be acknowledged or rejected; then its message ID may be another message's. */
+  #lastOf({ peer, token, notified }: Exchange): { readonly confirmable: boolean } | undefined {
+    const last = notified === undefined ? undefined : this.#messages.outbox.find(peer, notified);
+    return last?.subject.kind === 'notification' && sameBytes(last.subject.exchange.token, token) ? last : undefined;
   }
 
   #notificationOf(now: Now, exchange: Exchange, notification: Reply, confirmable: boolean): Newer {

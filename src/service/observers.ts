@@ -97,22 +97,23 @@ export class Observers {
     return this.#nextSequence(now);
   }
 
-  end({ peer, token }: Exchange): void {
-    const mine = this.#byPeer.get(peer);
-    const observer = mine?.get(toHex(token));
-    if (mine === undefined || observer === undefined) return;
-    mine.delete(toHex(token));
-    if (mine.size === 0) this.#byPeer.delete(peer);
-    const place = this.#placeOf(observer.observed);
-    place.delete(observer);
-    if (place.size === 0 && observer.observed.row !== undefined) this.#byRow.delete(observer.observed.row);
-    this.#due.clear(observer);
-    this.#count[observer.group]--;
+  /** Its client wants to be told no more under this token, or asks anew: the answer takes the place of any notification. */
+  end(exchange: Exchange): void {
+    const observer = this.#byPeer.get(exchange.peer)?.get(toHex(exchange.token));
+    if (observer === undefined) return;
+    exchange.notified = observer.exchange.notified;
+    this.#remove(observer);
+  }
+
+  /** Whoever was notified did not want it, or has gone; unless it has asked anew since then. */
+  unobserved(exchange: Exchange): void {
+    const observer = this.#byPeer.get(exchange.peer)?.get(toHex(exchange.token));
+    if (observer?.exchange === exchange) this.#remove(observer);
   }
 
   /** The peer is gone: its session ended, or its address is somebody else's. */
   drop(peer: Peer): void {
-    for (const { exchange } of this.#byPeer.get(peer)?.values() ?? []) this.end(exchange);
+    for (const observer of this.#byPeer.get(peer)?.values() ?? []) this.#remove(observer);
   }
 
   /** Changes are durable: whose result may they concern? */
@@ -178,7 +179,7 @@ export class Observers {
       return undefined;
     }
     if (found === undefined || 'code' in found) {
-      this.end(exchange);
+      this.#remove(observer);
       return found && { exchange, key: observed.key, confirmable: true, reply: found };
     }
     observer.rows = found.rows;
@@ -199,6 +200,18 @@ export class Observers {
   #nextSequence({ wall }: Now): number {
     this.#sequence = Math.max(this.#sequence + 1, Math.floor(wall));
     return this.#sequence % 2 ** 24;
+  }
+
+  #remove(observer: Observer): void {
+    const { exchange, observed, group } = observer;
+    const mine = this.#byPeer.get(exchange.peer);
+    mine?.delete(toHex(exchange.token));
+    if (mine?.size === 0) this.#byPeer.delete(exchange.peer);
+    const place = this.#placeOf(observed);
+    place.delete(observer);
+    if (place.size === 0 && observed.row !== undefined) this.#byRow.delete(observed.row);
+    this.#due.clear(observer);
+    this.#count[group]--;
   }
 
   #mark(observer: Observer, now: Now): void {

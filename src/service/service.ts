@@ -123,8 +123,9 @@ export class Service {
     this.#observers.drop(peer);
   }
 
+  /** A notification was rejected or never acknowledged, or what was to be observed is not answered. */
   unobserved(exchange: Exchange): void {
-    this.#observers.end(exchange);
+    this.#observers.unobserved(exchange);
   }
 
   nextNotification(): Instant | undefined {

@@ -149,6 +149,61 @@ t.test('a peer has one notification of an observation to acknowledge, and newer 
   t.equal(pair.client.responses.at(-1)?.payload, '50');
 });
 
+t.test(
+  'a separate answer that says Observe is the first notification: it is replaced by newer ones, and rejected',
+  async t => {
+    const begun = () => {
+      const pair = new CoapPair();
+      const handle = pair.client.ask({ code: Method.GET, options: resource, observe: true })!;
+      pair.run();
+      const { exchange } = pair.server.requests[0]!;
+      pair.server.endpoint.acknowledge(exchange, pair.server);
+      pair.run(100);
+      return { pair, handle, exchange };
+    };
+    const slow = begun();
+    slow.pair.intercept = () => [];
+    slow.pair.server.respond(slow.exchange, value(10, '100'));
+    slow.pair.intercept = () => [10];
+    slow.pair.server.notify(slow.exchange, value(11, '90'), false);
+    t.equal(slow.pair.server.endpoint.sizes().transmissions, 1);
+    slow.pair.run(4000);
+    t.match(slow.pair.client.responses, [{ handle: slow.handle, payload: '90', lasts: true }]);
+
+    const gone = begun();
+    gone.pair.client.endpoint.cancel(gone.pair.now, gone.handle, gone.pair.client);
+    gone.pair.server.respond(gone.exchange, value(10, '100'));
+    gone.pair.run();
+    t.same(gone.pair.server.gone, [gone.exchange]);
+
+    const pair = new CoapPair();
+    const options = resource.with(Observe, 0);
+    const request = {
+      kind: 'request',
+      messageId: 7,
+      token: utf8('t'),
+      code: Method.GET,
+      options,
+      payload: utf8(''),
+    } as const;
+    pair.server.hear({ ...request, type: 'NON' });
+    const { exchange } = pair.server.requests[0]!;
+    pair.server.respond(exchange, value(10, '100'));
+    pair.run();
+    t.equal(pair.client.sent.at(-1)?.type, 'RST', 'it knows nothing of the token');
+    t.same(pair.server.gone, [exchange]);
+  },
+);
+
+t.test('an older notification would come again after the answer to whoever asks to observe anew', async t => {
+  const { pair, exchange } = observed();
+  pair.intercept = () => [];
+  pair.server.notify(exchange, value(11, '90'), true);
+  const again: Exchange = { ...exchange, messageId: exchange.messageId + 1 };
+  pair.server.respond(again, value(12, '80'));
+  t.equal(pair.server.endpoint.sizes().transmissions, 0);
+});
+
 t.test('Non-confirmable news are forgotten in time', async t => {
   const { pair, exchange } = observed();
   for (let n = 0; n < 10; n++) pair.server.notify(exchange, value(11 + n, String(n)), false);
@@ -261,6 +316,22 @@ t.test('a peer that begins its answer again and again is given up', async t => {
   }
   t.match(pair.client.failures, [{ fault: 'bad-response' }]);
 });
+
+t.test(
+  'a notification whose message ID comes again much later would end the retransmission of something else',
+  async t => {
+    const { pair, exchange } = observed();
+    pair.server.notify(exchange, value(11, '90'), false);
+    pair.run(300_000);
+    // The server asks the peer under the message ID of that notification.
+    const handle = pair.server.ask({})!;
+    exchange.notified = (pair.server.sent.at(-1) as Request).messageId;
+    pair.server.notify(exchange, value(12, '80'), true);
+    pair.intercept = () => [];
+    pair.run(100_000);
+    t.match(pair.server.failures, [{ handle, fault: 'timeout' }]);
+  },
+);
 
 t.test('an observation ends with its session', async t => {
   const { pair, handle } = observed();

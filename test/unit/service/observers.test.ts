@@ -3,6 +3,7 @@ import { noBytes, utf8 } from '../../../src/base/bytes.ts';
 import type { Peer } from '../../../src/base/peer.ts';
 import type { Instant, Now, WallTime } from '../../../src/base/time.ts';
 import { Method } from '../../../src/coap/codec/code.ts';
+import type { Exchange } from '../../../src/coap/exchange.ts';
 import type { Store } from '../../../src/fleet/store.ts';
 import type { Result } from '../../../src/service/lookupResult.ts';
 import { type Observed, Observers, observerLimits } from '../../../src/service/observers.ts';
@@ -63,5 +64,26 @@ t.test('an update of a quiet fleet is looked at for all, and nobody searches for
     observers.begin({ exchange: exchangeOf(n, n), isOperator: false }, observed, result, at(0));
   for (let now = 1000; now < 10_000; now += 10) observers.committed({ devices: [change], events: [] }, at(now));
   t.equal(observers.nextDue(), undefined);
+  t.end();
+});
+
+t.test('a notification that was given up would end the observation that its client has begun anew meanwhile', t => {
+  const observers = new Observers();
+  const observed: Observed = {
+    key: 'lookup',
+    row: undefined,
+    showsRecord: () => true,
+    showsValue: () => false,
+    look: () => result,
+  };
+  const former = { ...exchangeOf(1, 1), notified: 77 };
+  observers.begin({ exchange: former, isOperator: true }, observed, result, at(0));
+  const again: Exchange = exchangeOf(1, 1);
+  observers.begin({ exchange: again, isOperator: true }, observed, result, at(1000));
+  t.equal(again.notified, 77, 'what is not acknowledged of the former is known with the answer');
+  observers.unobserved(former);
+  t.equal(observers.size, 1);
+  observers.unobserved(again);
+  t.equal(observers.size, 0);
   t.end();
 });
