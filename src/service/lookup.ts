@@ -4,19 +4,20 @@ import { after, type Instant, type Milliseconds, type Now, seconds, type WallTim
 import { ContentFormats } from '../coap/codec/contentFormat.ts';
 import type { WrittenLink } from '../coap/codec/linkFormat.ts';
 import type { Request } from '../coap/codec/message.ts';
-import { Accept, ETag, Observe, UriQuery } from '../coap/codec/option.ts';
+import { Accept, ETag, UriQuery } from '../coap/codec/option.ts';
+import { retryAfterSeconds } from '../coap/settings.ts';
 import type { DeviceRecord, Registration } from '../fleet/device.ts';
 import { deviceState } from '../fleet/deviceView.ts';
 import type { Row } from '../fleet/names.ts';
 import type { FleetRules } from '../fleet/registration.ts';
 import type { Selection, Store } from '../fleet/store.ts';
 import { isRefusal, type Refusal, refusal } from '../lwm2m/refusal.ts';
-import { answerTo } from './answer.ts';
+import { answerTo, unavailable } from './answer.ts';
 import { linkOf } from './base.ts';
 import type { KeptAnswers } from './keptAnswers.ts';
 import { linkFormats } from './linkDocument.ts';
 import { type Lookup, replyOf, resultOf } from './lookupResult.ts';
-import type { Observed, Observers } from './observers.ts';
+import { type Observed, type Observers, observeOf } from './observers.ts';
 import type { Outcome, RequestContext } from './outcome.ts';
 import { type LookupKind, parseSearch, type Search, SearchView } from './search.ts';
 
@@ -49,20 +50,21 @@ export class LookupInterface {
     const search = parseSearch(kind, request.options.all(UriQuery));
     if (isRefusal(search)) return refused(search);
 
-    const observe = request.options.get(Observe);
+    const observe = observeOf(request, exchange);
     // Nobody is sent notifications who may not have asked for them.
     if (observe === 0 && !addressProved) return refused(refusal('address-not-proved'));
+    // Whoever asks anew and is not told that he observes does not observe.
+    if (observe !== undefined) this.#observers.end(exchange);
     if ((exchange.block2?.number ?? 0) > 0) {
       const kept = this.#answers.get(context.peer, answerKey(search, format), now.instant);
       if (kept !== undefined) return { kind: 'reply', reply: kept };
     }
-    if (observe === 1) this.#observers.end(exchange);
     const only = principal.kind === 'psk' && !this.#options.openLookup ? principal.row : undefined;
     const lookup: Lookup = { search, format, only, address: context.address, etags: request.options.all(ETag) };
     return this.#goOn(lookup, this.#startOf(lookup, now), observe === 0)(context);
   }
 
-  /** A lookup, for whoever observes it. What takes longer than a few turns to find cannot be observed any more. */
+  /** A lookup, for whoever observes it. What comes to take longer than a few turns to find is put off with 5.03, and observed no more. */
   #observed(lookup: Lookup): Observed {
     return {
       key: answerKey(lookup.search, lookup.format),
@@ -82,7 +84,7 @@ export class LookupInterface {
           if (!step(view, lookup, progress, find)) continue;
           return resultOf(progress.links, lookup.format, progress.rows, progress.ends);
         }
-        return undefined;
+        return unavailable(retryAfterSeconds);
       },
     };
   }

@@ -2,7 +2,8 @@ import { toHex } from '../base/bytes.ts';
 import { Deadlines } from '../base/deadlines.ts';
 import type { Peer } from '../base/peer.ts';
 import { after, type Instant, type Milliseconds, type Now, seconds, type WallTime } from '../base/time.ts';
-import type { Reply } from '../coap/codec/message.ts';
+import type { Reply, Request } from '../coap/codec/message.ts';
+import { Observe } from '../coap/codec/option.ts';
 import type { Exchange } from '../coap/exchange.ts';
 import type { Row } from '../fleet/names.ts';
 import type { Commit, DeviceChange, Store, View } from '../fleet/store.ts';
@@ -24,8 +25,8 @@ export interface Observed {
    */
   showsRecord(change: DeviceChange, rows: ReadonlySet<Row>, wall: WallTime, mayLook: MayLook): boolean;
   showsValue(path: ValuePath): boolean;
-  /** `later`: what it rests on is not durable yet. A `Reply` is the last that is said of it; `undefined` says nothing more. */
-  look(turn: ObserverTurn): Result | Reply | 'later' | undefined;
+  /** `later`: what it rests on is not durable yet. A `Reply` is the last that is said of it (RFC 7641 §4.2). */
+  look(turn: ObserverTurn): Result | Reply | 'later';
 }
 
 export interface ObserverTurn {
@@ -178,9 +179,9 @@ export class Observers {
       this.#mark(observer, now);
       return undefined;
     }
-    if (found === undefined || 'code' in found) {
+    if ('code' in found) {
       this.#remove(observer);
-      return found && { exchange, key: observed.key, confirmable: true, reply: found };
+      return { exchange, key: observed.key, confirmable: true, reply: found };
     }
     observer.rows = found.rows;
     observer.ends = found.ends;
@@ -237,6 +238,15 @@ export class Observers {
     this.#byRow.set(row, place);
     return place;
   }
+}
+
+/**
+ * 0 from whoever wants to observe, 1 from whoever does not any more (RFC 7641 §2). Who asks for the rest of an answer is no
+ * observer for that: his answer would not say so (RFC 7959 §2.6).
+ */
+export function observeOf({ options }: Request, { block2 }: Exchange): number | undefined {
+  const observe = options.get(Observe);
+  return observe === 0 && block2 !== undefined && block2.number > 0 ? undefined : observe;
 }
 
 /** What to tell somebody who observes. */

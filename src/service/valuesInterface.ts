@@ -1,6 +1,6 @@
 import { ContentFormats } from '../coap/codec/contentFormat.ts';
 import type { Request } from '../coap/codec/message.ts';
-import { Accept, ETag, Observe, UriPath, UriQuery } from '../coap/codec/option.ts';
+import { Accept, ETag, UriPath, UriQuery } from '../coap/codec/option.ts';
 import { parseEndpointName, parseSector, type Row } from '../fleet/names.ts';
 import type { Registered } from '../fleet/registration.ts';
 import type { View } from '../fleet/store.ts';
@@ -15,7 +15,7 @@ import type { Dossier } from './dossier.ts';
 import { entityTag } from './entityTag.ts';
 import type { KeptAnswers } from './keptAnswers.ts';
 import { type Result, replyOf } from './lookupResult.ts';
-import type { Observed, Observers } from './observers.ts';
+import { type Observed, type Observers, observeOf } from './observers.ts';
 import type { Outcome, RequestContext } from './outcome.ts';
 
 /**
@@ -37,10 +37,11 @@ export class ValuesInterface {
   get(request: Request, context: RequestContext): Outcome {
     const { exchange, principal, peer, now, view } = context;
     if (principal.kind !== 'operator') return refused(refusal('values-need-operator'));
+    const observe = observeOf(request, exchange);
+    // Whoever asks anew and is not told that he observes does not observe.
+    if (observe !== undefined) this.#observers.end(exchange);
     const asked = this.#askedOf(request, view);
     if ('kind' in asked) return refused(asked);
-    const observe = request.options.get(Observe);
-    if (observe === 1) this.#observers.end(exchange);
     const found = this.#look(asked, view);
     if ('kind' in found) return refused(found);
     const observed = this.#observed({ ...asked, format: found.format });
