@@ -69,7 +69,7 @@ export class Decisions {
     // does not say that it was stored. Those that change nothing are remembered by nobody, and so are counted here.
     if (this.#waiting >= maxWaiting) {
       this.#parts.report.crowded();
-      return this.#answer(work, unavailable(retryAfterSeconds));
+      return this.#putOff(work);
     }
     this.#waiting++;
     store.commit(emptyCommit, () => {
@@ -85,7 +85,7 @@ export class Decisions {
     const { peer } = work.exchange;
     const decide = (answer: Response | RequestFault) => this.decide({ ...work, decide: answered(answer), attempts: 0 });
     const asked = this.#out.ask(peer, draft, { response: decide, failed: decide });
-    if (asked === undefined) return this.#answer(work, unavailable(retryAfterSeconds));
+    if (asked === undefined) return this.#putOff(work);
     this.#parts.coap.acknowledge(work.exchange, this.#out.coap);
   }
 
@@ -93,7 +93,7 @@ export class Decisions {
   #goOnLater(work: Work, decide: Work['decide']): void {
     if (!this.#unfinished.add({ ...work, decide })) {
       this.#parts.report.busy();
-      return this.#answer(work, unavailable(retryAfterSeconds));
+      return this.#putOff(work);
     }
     // An answer that is no longer piggy-backed would be sent again and again to an address that nobody has proved.
     if (work.context.addressProved) this.#parts.coap.acknowledge(work.exchange, this.#out.coap);
@@ -118,6 +118,12 @@ export class Decisions {
   #decideAgain(work: Work, why: CommitResult): void {
     if (why === 'conflict' && work.attempts++ < maxAttempts) return this.decide(work);
     this.#parts.report.unavailable(why);
+    this.#putOff(work);
+  }
+
+  /** Who asked to observe may have been noted by then: what is not said is not done. */
+  #putOff(work: Work): void {
+    this.#parts.service.unobserved(work.exchange);
     this.#answer(work, unavailable(retryAfterSeconds));
   }
 

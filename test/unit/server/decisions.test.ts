@@ -34,6 +34,7 @@ t.test('removals that come again and again while the disk is slow would wait in 
     },
     coap: { respond: (_now: Now, _exchange: Exchange, { code }: { code: number }) => answers.push(codeText(code)) },
     report: { answered: () => undefined, crowded: () => crowded++ },
+    service: { unobserved: () => undefined },
   } as unknown as DatapathParts;
   const turn = new Turn(
     () => now,
@@ -62,6 +63,33 @@ t.test('removals that come again and again while the disk is slow would wait in 
   isPending = true;
   decisions.decide(work());
   t.equal(settled.length, 1, 'and there is room again');
+});
+
+t.test('whoever is put off with 5.03 would be told nevertheless of what he asked to observe', async t => {
+  const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
+  const settled: (() => void)[] = [];
+  const unobserved: Exchange[] = [];
+  const parts = {
+    store: { view: () => ({ restsOnPending: true }), commit: (_: unknown, done: () => void) => settled.push(done) },
+    coap: { respond: () => undefined },
+    report: { answered: () => undefined, unavailable: () => undefined },
+    service: { unobserved: (one: Exchange) => unobserved.push(one) },
+  } as unknown as DatapathParts;
+  const turn = new Turn(
+    () => now,
+    () => undefined,
+  );
+  const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
+  decisions.decide({
+    exchange,
+    context: {} as Work['context'],
+    decide: () => ({ kind: 'reply', reply: reply(ResponseCode.Content) }),
+    limit: unlimited,
+    searching: false,
+    attempts: 0,
+  });
+  while (settled.length > 0) settled.shift()!();
+  t.strictSame(unobserved, [exchange], 'what it rests on changed again and again');
 });
 
 t.test('whoever asks and leaves before it is his turn would be counted among those who observe for ever', t => {
