@@ -4,7 +4,7 @@ import type { Peer } from '../base/peer.ts';
 import { after, type Instant, type Milliseconds } from '../base/time.ts';
 import { blockOf } from './blockwise.ts';
 import { type Block, type BlockSize, encodeBlock } from './codec/block.ts';
-import { isFetching, isResponseCode, ResponseCode } from './codec/code.ts';
+import { isFetching, isResponseCode, Method, ResponseCode } from './codec/code.ts';
 import type { Request, Response } from './codec/message.ts';
 import { Block1, Block2, ETag, isCritical, knownOption, Observe, Size1 } from './codec/option.ts';
 import type { RequestDraft, RequestFault, RequestHandle } from './exchange.ts';
@@ -144,18 +144,18 @@ export class Requests {
     if (draft.observe === true && request.receivedLength === 0) {
       options = options.with(Observe, request.leaving ? 1 : 0);
     }
-    if (block1 !== undefined) {
+    if (request.receivedLength > 0) {
+      const number = request.receivedLength / blockSize;
+      options = options.with(Block2, encodeBlock({ number, more: false, size: blockSize }));
+      // Without Block1 (RFC 7959 §2.7). What a FETCH asks for is part of it, as options are of a GET (RFC 8132 §2).
+      if (draft.code !== Method.FETCH || block1 !== undefined) payload = noBytes;
+      if (draft.observe === true) token = this.#blockToken(request);
+    } else if (block1 !== undefined) {
       const start = block1.number * block1.size;
       options = options.with(Block1, encodeBlock(block1));
       if (block1.number === 0) options = options.with(Size1, payload.length);
       payload = payload.subarray(start, start + block1.size);
-    }
-    if (request.receivedLength > 0) {
-      const number = request.receivedLength / blockSize;
-      options = options.with(Block2, encodeBlock({ number, more: false, size: blockSize }));
-      payload = noBytes;
-      if (draft.observe === true) token = this.#blockToken(request);
-    } else if (blockSize < 1024 && block1 === undefined && isFetching(draft.code)) {
+    } else if (blockSize < 1024 && isFetching(draft.code)) {
       options = options.with(Block2, encodeBlock({ number: 0, more: false, size: blockSize }));
     }
     const type = draft.nonConfirmable === true ? 'NON' : 'CON';

@@ -34,6 +34,29 @@ t.test('a long answer is asked for block by block', async t => {
   t.equal((pair.server.sent[0] as Response).options.get(Size2), 200);
 });
 
+t.test('the rest of a long answer to a FETCH would be asked for without saying of what', async t => {
+  const pair = new CoapPair({ client: small });
+  pair.server.answer = ({ payload }) =>
+    payload.length > 0 ? reply(ResponseCode.Content, Options.empty, utf8(body(200))) : reply(ResponseCode.BadRequest);
+  pair.client.ask({ code: Method.FETCH, payload: utf8('/3/0/9') });
+  pair.run();
+  t.match(pair.client.responses, [{ code: '2.05', payload: body(200) }], 'what it asks is part of it (RFC 8132 §2)');
+});
+
+t.test('the rest of an answer to a long request would be asked for with the last block of that', async t => {
+  const pair = new CoapPair({ client: small, server: small });
+  pair.server.answer = () => reply(ResponseCode.Content, Options.empty, utf8(body(200)));
+  pair.client.ask({ code: Method.FETCH, payload: utf8(body(100)) });
+  pair.run();
+  t.match(pair.client.responses, [{ code: '2.05', payload: body(200) }]);
+  t.same(blocks(pair.client.sent, Block1), ['0/1/64', '1/0/64']);
+  t.same(blocks(pair.client.sent, Block2), ['1/0/64', '2/0/64', '3/0/64'], 'without Block1 (RFC 7959 §2.7)');
+  t.same(
+    pair.client.sent.map(message => (message as Request).payload.length),
+    [64, 36, 0, 0, 0],
+  );
+});
+
 t.test('a peer that sends smaller blocks is asked for those, and one that sends larger ones for ours', async t => {
   for (const [ours, theirs] of [
     [1024, 64],
