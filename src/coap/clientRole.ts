@@ -10,7 +10,7 @@ import type { Notification, RequestDraft, RequestFault, RequestHandle } from './
 import type { MessageLayer } from './messageLayer.ts';
 import { type ObservationId, Observations, observationTokenLength } from './observations.ts';
 import type { CoapOut } from './out.ts';
-import { type PendingRequest, Requests, type Step } from './requests.ts';
+import { isUnreadable, type PendingRequest, Requests, type Step } from './requests.ts';
 import type { CoapLimits, CoapOptions } from './settings.ts';
 import { maxTransmitWait, type TransmissionParameters } from './transmission.ts';
 
@@ -55,6 +55,11 @@ export class ClientRole {
     }
     if (this.#messages.isDuplicate(peer, response.messageId, response.type === 'CON', out)) return;
     this.#messages.seen.open(now.instant, peer, response.messageId);
+    if (isUnreadable(response)) {
+      this.#reject(peer, response.messageId, out);
+      this.#messages.recall(peer, request.messageId);
+      return this.#fail(now, request, 'bad-response', out);
+    }
     this.#messages.acknowledge(peer, response.messageId, response.type === 'CON', out);
     const step = this.#requests.answered(now.instant, request, response);
     // A separate response acknowledges the request, even if it overtook the empty ACK (RFC 7252 §5.2.2).
@@ -118,7 +123,7 @@ export class ClientRole {
   /** Nobody wants a notification any more: RST ends its observation at the peer too (RFC 7641 §3.6). */
   reject({ peer, messageId, token }: Notification, out: CoapOut): void {
     this.#observations.delete(peer, token);
-    this.#messages.seen.answered(peer, messageId, this.#messages.reset(peer, messageId, out), true);
+    this.#reject(peer, messageId, out);
   }
 
   /** A notification could not be stored: it is as if it had not come, so that its retransmission is taken. */
@@ -175,11 +180,16 @@ export class ClientRole {
       this.#messages.counters.stale++;
       return this.#messages.acknowledge(peer, messageId, confirmable, out);
     }
-    const lasts = sequence !== undefined && response.code >>> 5 === 2;
+    const unreadable = isUnreadable(response);
+    const lasts = !unreadable && sequence !== undefined && response.code >>> 5 === 2;
     if (!lasts) this.#observations.delete(peer, token);
     const block2 = blockOf(response.options, Block2);
     const partial = block2 !== undefined && (block2 === 'invalid' || block2.more);
-    out.notified({ peer, messageId, confirmable, observation, token, response, lasts, partial });
+    out.notified({ peer, messageId, confirmable, observation, token, response, lasts, partial, unreadable });
+  }
+
+  #reject(peer: Peer, messageId: number, out: CoapOut): void {
+    this.#messages.seen.answered(peer, messageId, this.#messages.reset(peer, messageId, out), true);
   }
 
   #follow(now: Now, request: PendingRequest, step: Step, out: CoapOut): void {

@@ -62,6 +62,8 @@ export interface Notification {
   readonly lasts: boolean;
   /** Only the first block is here (RFC 7959 §2.6): a request without Observe brings the whole. */
   readonly partial: boolean;
+  /** It has a critical option that nobody knows: `reject` it (RFC 7252 §5.4.1), with which its observation ends. */
+  readonly unreadable: boolean;
 }
 
 /** Why a request of ours ended without an answer. */

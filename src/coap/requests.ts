@@ -164,9 +164,7 @@ export class Requests {
 
   /** What a response to this request means. Payload and options are still views into the datagram. */
   answered(now: Instant, request: PendingRequest, response: Response): Step {
-    for (const { number } of response.options.list) {
-      if (isCritical(number) && knownOption(number) === undefined) return { kind: 'failed', fault: 'bad-response' };
-    }
+    if (isUnreadable(response)) return { kind: 'failed', fault: 'bad-response' };
     if (!isResponseCode(response.code)) return { kind: 'failed', fault: 'bad-response' };
     const block2 = blockOf(response.options, Block2);
     if (block2 === 'invalid') return { kind: 'failed', fault: 'bad-response' };
@@ -287,6 +285,11 @@ export interface RequestLimits {
   readonly maxRequests: number;
   readonly maxQueuedForPeer: number;
   readonly maxBody: number;
+}
+
+/** Whether a response has a critical option that nobody knows (RFC 7252 §5.4.1). */
+export function isUnreadable({ options }: Response): boolean {
+  return options.list.some(({ number }) => isCritical(number) && knownOption(number) === undefined);
 }
 
 function firstBlock({ payload }: RequestDraft, size: BlockSize): Block | undefined {

@@ -38,12 +38,15 @@ export class Notifications {
 
   /** `sequence` is that of the DTLS record which brought it. */
   take(notification: Notification, sequence: number | undefined, out: DownlinkOut): void {
-    const { peer, response, lasts, partial } = notification;
+    const { peer, response, lasts, partial, unreadable } = notification;
     const found = this.#find(notification.observation, out);
     // Its registration or the wish for it is gone.
     if (found === undefined) return out.reject(notification);
     const { record, observation } = found;
-    if (!lasts) return this.#store(notification, this.#ended(found, codeText(response.code), out), out);
+    if (!lasts) {
+      const reason = unreadable ? 'bad-response' : codeText(response.code);
+      return this.#store(notification, this.#ended(found, reason, out), out);
+    }
     this.watch(record.row, observation, out);
     if (partial) {
       out.confirm(notification);
@@ -103,8 +106,9 @@ export class Notifications {
 
   #store(notification: Notification, commit: Commit, out: DownlinkOut): void {
     out.commit(commit, result => {
-      if (result === 'durable') out.confirm(notification);
-      else out.forget(notification);
+      if (result !== 'durable') out.forget(notification);
+      else if (notification.unreadable) out.reject(notification);
+      else out.confirm(notification);
     });
   }
 
@@ -141,7 +145,7 @@ export class Notifications {
     });
   }
 
-  /** The device ended it with an error (RFC 7641 §3.2). */
+  /** The device ended it with an error (RFC 7641 §3.2), or says what nobody may take. */
   #ended(found: Found, reason: string, out: DownlinkOut): Commit {
     const { observation } = found;
     const refused: Observation = {

@@ -220,6 +220,18 @@ t.test('an answer with a critical option that nobody knows fails the request', a
   pair.client.ask({});
   pair.run();
   t.match(pair.client.failures, [{ fault: 'bad-response' }]);
+
+  await t.test('and in a message of its own it is rejected, and not acknowledged (RFC 7252 §5.4.1)', async t => {
+    const separate = new CoapPair();
+    const handle = separate.client.ask({});
+    separate.run(100);
+    const { exchange } = separate.server.requests[0]!;
+    separate.server.endpoint.acknowledge(exchange, separate.server);
+    separate.server.respond(exchange, reply(ResponseCode.Content, unknown));
+    separate.run();
+    t.same(separate.ladder.slice(1), ['← ACK empty', '← CON 2.05', '→ RST empty']);
+    t.match(separate.client.failures, [{ handle, fault: 'bad-response' }]);
+  });
 });
 
 t.test('a message ID is remembered for EXCHANGE_LIFETIME, and of each peer by itself', async t => {

@@ -63,6 +63,7 @@ class Observer {
     const { code = ResponseCode.Content, from = peer, token = this.token, payload = utf8('21.5') } = more;
     let options = observe === undefined ? Options.empty : Options.empty.with(Observe, observe);
     if (more.block2 !== undefined) options = options.with(Block2, more.block2);
+    if (more.critical === true) options = Options.inOrder([...options.list, { number: 65_001, value: noBytes }]);
     const message = encodeMessage({ kind: 'response', type, messageId, token, code, options, payload });
     this.endpoint.receive(this.now, from, message, this.out);
   }
@@ -80,6 +81,8 @@ interface Answer {
   readonly token: Bytes;
   readonly payload: Bytes;
   readonly block2: number;
+  /** With an option that nobody knows. */
+  readonly critical: boolean;
 }
 
 t.test('a notification that is acknowledged before it is stored would be lost in a crash', async t => {
@@ -143,6 +146,19 @@ t.test('an observation of before the restart still matches its notifications', a
   restarted.endpoint.drop(peer, restarted.out);
   restarted.answer('CON', 301, 13, { token });
   t.equal(restarted.last, 'RST 301', 'and ends with its association');
+});
+
+t.test('a notification with a critical option that nobody knows would be taken as if it were not there', async t => {
+  const observer = new Observer().observe();
+  observer.answer('CON', 100, 11, { critical: true });
+  t.match(
+    observer.notified,
+    [{ lasts: false, unreadable: true }],
+    'it is rejected (RFC 7252 §5.4.1), and so is the last',
+  );
+  observer.endpoint.reject(observer.notified[0]!, observer.out);
+  t.equal(observer.last, 'RST 100');
+  t.equal(observer.endpoint.sizes().observations, 0);
 });
 
 t.test('an error, or a notification without Observe, is the last one', async t => {

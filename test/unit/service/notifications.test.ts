@@ -37,3 +37,28 @@ t.test('a network that was away would have the loop do nothing else until all of
   t.equal(notifications.nextExpiry(), undefined);
   t.end();
 });
+
+t.test(
+  'a notification that must be rejected would be acknowledged, and its observation stand as if the device went on',
+  t => {
+    const now: Now = { instant: 0 as Instant, wall: 1e12 as WallTime };
+    const observation = { id: 1, version: 1, paths: ['/3303/0/5700'], attributes: {}, state: 'active' };
+    const commits: Commit[] = [];
+    const said: string[] = [];
+    const out = {
+      now,
+      view: () => ({ device: (row: Row) => sampleRecord(row), observation: () => observation }),
+      commit: (commit: Commit, settled: (result: 'durable') => void) => {
+        commits.push(commit);
+        settled('durable');
+      },
+      confirm: () => said.push('ACK'),
+      reject: () => said.push('RST'),
+    } as unknown as DownlinkOut;
+    const notification = { observation: 0x1_0001, lasts: false, unreadable: true, response: { code: 0x45 } };
+    new Notifications(rules, {} as Dossiers).take(notification as never, undefined, out);
+    t.strictSame(said, ['RST']);
+    t.match(commits[0]?.observations, [{ observation: { state: 'refused', reason: 'bad-response' } }]);
+    t.end();
+  },
+);
