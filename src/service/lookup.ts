@@ -4,7 +4,7 @@ import { after, type Instant, type Milliseconds, type Now, seconds, type WallTim
 import { ContentFormats } from '../coap/codec/contentFormat.ts';
 import type { WrittenLink } from '../coap/codec/linkFormat.ts';
 import type { Request } from '../coap/codec/message.ts';
-import { Accept, ETag, UriQuery } from '../coap/codec/option.ts';
+import { Accept, UriQuery } from '../coap/codec/option.ts';
 import { retryAfterSeconds } from '../coap/settings.ts';
 import type { DeviceRecord, Registration } from '../fleet/device.ts';
 import { deviceState } from '../fleet/deviceView.ts';
@@ -16,7 +16,7 @@ import { answerTo, unavailable } from './answer.ts';
 import { linkOf } from './base.ts';
 import type { KeptAnswers } from './keptAnswers.ts';
 import { linkFormats } from './linkDocument.ts';
-import { type Lookup, replyOf, resultOf } from './lookupResult.ts';
+import { knownOf, type Lookup, replyOf, resultOf } from './lookupResult.ts';
 import { type Observed, type Observers, observeOf } from './observers.ts';
 import type { Outcome, RequestContext } from './outcome.ts';
 import { type LookupKind, parseSearch, type Search, SearchView } from './search.ts';
@@ -60,7 +60,7 @@ export class LookupInterface {
       if (kept !== undefined) return { kind: 'reply', reply: kept };
     }
     const only = principal.kind === 'psk' && !this.#options.openLookup ? principal.row : undefined;
-    const lookup: Lookup = { search, format, only, address: context.address, etags: request.options.all(ETag) };
+    const lookup: Lookup = { search, format, only, address: context.address, etags: knownOf(request, exchange) };
     return this.#goOn(lookup, this.#startOf(lookup, now), observe === 0)(context);
   }
 

@@ -2,8 +2,9 @@ import { type Bytes, toHex } from '../base/bytes.ts';
 import type { WallTime } from '../base/time.ts';
 import { ResponseCode } from '../coap/codec/code.ts';
 import type { WrittenLink } from '../coap/codec/linkFormat.ts';
-import { type Reply, reply } from '../coap/codec/message.ts';
+import { type Reply, type Request, reply } from '../coap/codec/message.ts';
 import { ContentFormat, ETag, Observe, Options } from '../coap/codec/option.ts';
+import type { Exchange } from '../coap/exchange.ts';
 import type { Row } from '../fleet/names.ts';
 import { entityTag } from './entityTag.ts';
 import { encodeLinks } from './linkDocument.ts';
@@ -28,6 +29,14 @@ export interface Result {
   readonly rows: ReadonlySet<Row>;
   /** When the first of them ends by itself. */
   readonly ends: WallTime | undefined;
+}
+
+/**
+ * What the client has already. Of a later block it wants the bytes: there are clients that repeat the ETag of their first
+ * request with each, as the rest of its options.
+ */
+export function knownOf({ options }: Request, { block2 }: Exchange): readonly Bytes[] {
+  return block2 !== undefined && block2.number > 0 ? [] : options.all(ETag);
 }
 
 /** 2.05 with the representation, or 2.03 if the client has it already. */

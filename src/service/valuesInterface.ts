@@ -1,6 +1,6 @@
 import { ContentFormats } from '../coap/codec/contentFormat.ts';
 import type { Request } from '../coap/codec/message.ts';
-import { Accept, ETag, UriPath, UriQuery } from '../coap/codec/option.ts';
+import { Accept, UriPath, UriQuery } from '../coap/codec/option.ts';
 import { parseEndpointName, parseSector, type Row } from '../fleet/names.ts';
 import type { Registered } from '../fleet/registration.ts';
 import type { View } from '../fleet/store.ts';
@@ -14,7 +14,7 @@ import { answerTo } from './answer.ts';
 import type { Dossier } from './dossier.ts';
 import { entityTag } from './entityTag.ts';
 import type { KeptAnswers } from './keptAnswers.ts';
-import { type Result, replyOf } from './lookupResult.ts';
+import { knownOf, type Result, replyOf } from './lookupResult.ts';
 import { type Observed, type Observers, observeOf } from './observers.ts';
 import type { Outcome, RequestContext } from './outcome.ts';
 
@@ -51,7 +51,7 @@ export class ValuesInterface {
     }
     const sequence =
       observe === 0 ? this.#observers.begin({ exchange, isOperator: true }, observed, found, now) : undefined;
-    const answer = replyOf(found, request.options.all(ETag), sequence);
+    const answer = replyOf(found, knownOf(request, exchange), sequence);
     this.#answers.keep(exchange, observed.key, answer, now.instant);
     return { kind: 'reply', reply: answer };
   }

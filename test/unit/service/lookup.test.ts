@@ -4,7 +4,7 @@ import type { Peer } from '../../../src/base/peer.ts';
 import type { Instant, Now, WallTime } from '../../../src/base/time.ts';
 import { codeText, Method } from '../../../src/coap/codec/code.ts';
 import type { Reply } from '../../../src/coap/codec/message.ts';
-import { MaxAge, Observe, Options } from '../../../src/coap/codec/option.ts';
+import { ETag, MaxAge, Observe, Options } from '../../../src/coap/codec/option.ts';
 import type { Exchange } from '../../../src/coap/exchange.ts';
 import type { Row } from '../../../src/fleet/names.ts';
 import type { Store } from '../../../src/fleet/store.ts';
@@ -27,8 +27,8 @@ class Directory {
     this.#lookup = new LookupInterface(options, rules, this.observers, new KeptAnswers());
   }
 
-  ask(block2?: Exchange['block2']): Reply {
-    const options = Options.empty.with(Observe, 0);
+  ask(block2?: Exchange['block2'], more: (options: Options) => Options = options => options): Reply {
+    const options = more(Options.empty.with(Observe, 0));
     const code = Method.GET;
     const message = { kind: 'request', type: 'CON', messageId: 1, token: utf8('t'), payload: noBytes } as const;
     const exchange = { peer, messageId: 1, confirmable: true, code, token: utf8('t'), block1: undefined, block2 };
@@ -99,5 +99,18 @@ t.test('who asks for the rest of an answer would be made to observe, and not be 
   const directory = new Directory();
   t.notOk(directory.ask({ number: 1, more: false, size: 64 }).options.has(Observe));
   t.equal(directory.observers.size, 0, 'a later block is not what is observed (RFC 7959 §2.6)');
+  t.end();
+});
+
+t.test('who has an older answer, and says so with each block, would never read the rest of what he had once', t => {
+  const directory = new Directory();
+  const etag = directory.ask().options.get(ETag)!;
+  const withTag = (options: Options) => options.with(ETag, etag);
+  t.equal(codeText(directory.ask(undefined, withTag).code), '2.03');
+  t.equal(
+    codeText(directory.ask({ number: 1, more: false, size: 64 }, withTag).code),
+    '2.05',
+    'of which a block is cut',
+  );
   t.end();
 });
