@@ -82,16 +82,21 @@ export class Associations {
 
   /**
    * Goes on with a session of an earlier process. Its numbers begin at the write mark, since those below may have been
-   * used; it counts as heard just now, since it could not be heard before. `false` if there is no room for it.
+   * used; it counts as heard just now, since it could not be heard before. `false` if there is no room for it, and if
+   * somebody newer has its place: then it is over.
    */
   restore(now: Now, state: SessionState, out: AssociationOut): boolean {
     const sessions = this.#sessions;
     if (this.isFull) return false;
     const atAddress = sessions.byAddress(state.remote);
     const inTheWay = atAddress !== undefined && !sessions.hasCid(atAddress) ? atAddress : undefined;
-    const before = sessions.byOwner(state.owner) ?? inTheWay;
+    const ofOwner = sessions.byOwner(state.owner);
+    const before = ofOwner ?? inTheWay;
     // Two at one address: the newer one, by the number of the association, is the one that is there.
-    if (before !== undefined && sessions.peer(before) > state.peer) return false;
+    if (before !== undefined && sessions.peer(before) > state.peer) {
+      out.closed(state.peer, state.owner, ofOwner === undefined ? 'displaced' : 'replaced');
+      return false;
+    }
     this.#makeRoom(state, out);
     const row = sessions.add(now.instant, state);
     sessions.skipToWriteMark(row);

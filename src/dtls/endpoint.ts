@@ -106,7 +106,7 @@ export class DtlsEndpoint {
     this.#associations.reserved(peer, writeMark, out);
   }
 
-  /** Goes on with a session of an earlier process. `false` if there is no room for it. */
+  /** Goes on with a session of an earlier process. `false` if there is no room for it, or it is over. */
   restore(now: Now, state: SessionState, out: DtlsOut): boolean {
     this.#handshakes.passOver(state.peer);
     return this.#associations.restore(now, state, out);

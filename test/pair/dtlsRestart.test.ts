@@ -139,7 +139,18 @@ t.test('the newer of two kept sessions wins', async t => {
     restart(pair, ...order.map(n => states[n]!));
     t.equal(pair.server.sizes().associations, 1);
     t.strictSame(pair.server.session(states[1]!.peer)?.owner, { row: 2, credential: 2 });
+    t.match(pair.closed, [{ peer: states[0]!.peer, reason: 'displaced' }], 'and it is told that the other is over');
   }
+});
+
+t.test('a session that wakes beside a newer one of its owner would leave its observations behind', async t => {
+  const pair = handshakePair().connect();
+  const before = kept(pair);
+  restart(pair, { ...before, peer: (before.peer + 20) as never });
+  // Its device was heard with an old connection ID, after it had come with a new handshake.
+  pair.server.restore(pair.now, before, pair.serverOut);
+  t.equal(pair.server.sizes().associations, 1);
+  t.match(pair.closed, [{ peer: before.peer, reason: 'replaced' }]);
 });
 
 t.test('an association of after the restart gets a number that no kept one has', async t => {
