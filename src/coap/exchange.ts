@@ -21,8 +21,8 @@ export interface Exchange {
   acknowledged: boolean;
   /** The message ID of the newest notification, if it observes; or when it began, of the observation that it goes on with. */
   notified?: number | undefined;
-  /** Newer than what the peer has not acknowledged yet: it is sent in the place of that, or after it. */
-  held?: { readonly notification: Reply; readonly confirmable: boolean } | undefined;
+  /** The first block of what is newer than what the peer has not acknowledged yet: sent in the place of that, or after it. */
+  held?: { readonly first: Reply; readonly confirmable: boolean } | undefined;
 }
 
 /** A request of ours that is under way, or an observation of ours that lasts. */

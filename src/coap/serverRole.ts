@@ -135,34 +135,34 @@ export class ServerRole {
    * it has not acknowledged an earlier one, only the newest is kept until then (RFC 7641 §4.5.2).
    */
   notify(now: Now, exchange: Exchange, notification: Reply, confirmable: boolean, out: CoapOut): void {
-    const { peer } = exchange;
+    const { peer, block2 } = exchange;
+    // It begins at its first block (RFC 7959 §2.6), whichever the observer had asked for.
+    const fromTheFirst = block2 === undefined ? exchange : { ...exchange, block2: { ...block2, number: 0 } };
+    const first = this.#messages.slice(fromTheFirst, notification);
     const last = this.#lastOf(exchange);
     if (last?.confirmable === true) {
-      exchange.held = { notification, confirmable };
+      // A copy: the rest of a long answer is not to be kept with it.
+      exchange.held = { first: { ...first, payload: first.payload.slice() }, confirmable };
       return;
     }
     if (last !== undefined) this.#messages.recall(peer, exchange.notified);
-    const { messageId, message } = this.#notificationOf(now, exchange, notification, confirmable);
-    const subject = { kind: 'notification', exchange } as const;
-    if (confirmable) this.#messages.outbox.add(now.instant, peer, messageId, message, subject);
-    else this.#messages.outbox.watch(now.instant, peer, messageId, subject);
-    out.transmit(peer, message);
+    this.#sendNotification(now, exchange, first, confirmable, out);
   }
 
   /** The peer has acknowledged the newest notification that was sent. */
   acknowledged(now: Now, exchange: Exchange, out: CoapOut): void {
     const { held } = exchange;
     exchange.held = undefined;
-    if (held !== undefined) this.notify(now, exchange, held.notification, held.confirmable, out);
+    if (held !== undefined) this.#sendNotification(now, exchange, held.first, held.confirmable, out);
   }
 
   /** What is worth more than sending a notification again. */
   newer(now: Now, subject: Subject): Newer | undefined {
     if (subject.kind !== 'notification' || subject.exchange.held === undefined) return undefined;
     const { exchange } = subject;
-    const { notification } = subject.exchange.held;
+    const { first } = subject.exchange.held;
     exchange.held = undefined;
-    return this.#notificationOf(now, exchange, notification, true);
+    return this.#notificationOf(now, exchange, first, true);
   }
 
   drop(peer: Peer): void {
@@ -188,15 +188,21 @@ export class ServerRole {
     return last?.subject.kind === 'notification' && sameBytes(last.subject.exchange.token, token) ? last : undefined;
   }
 
-  #notificationOf(now: Now, exchange: Exchange, notification: Reply, confirmable: boolean): Newer {
-    const { peer, token, block2 } = exchange;
+  #sendNotification(now: Now, exchange: Exchange, first: Reply, confirmable: boolean, out: CoapOut): void {
+    const { peer } = exchange;
+    const { messageId, message } = this.#notificationOf(now, exchange, first, confirmable);
+    const subject = { kind: 'notification', exchange } as const;
+    if (confirmable) this.#messages.outbox.add(now.instant, peer, messageId, message, subject);
+    else this.#messages.outbox.watch(now.instant, peer, messageId, subject);
+    out.transmit(peer, message);
+  }
+
+  #notificationOf(now: Now, exchange: Exchange, first: Reply, confirmable: boolean): Newer {
+    const { peer, token } = exchange;
     const messageId = this.#messages.outbox.nextMessageId(now.instant, peer);
-    // It begins at its first block (RFC 7959 §2.6), whichever the observer had asked for.
-    const fromTheFirst = block2 === undefined ? exchange : { ...exchange, block2: { ...block2, number: 0 } };
-    const sliced = this.#messages.slice(fromTheFirst, notification);
     exchange.notified = messageId;
     const type = confirmable ? 'CON' : 'NON';
-    return { messageId, message: encodeMessage({ kind: 'response', type, messageId, token, ...sliced }) };
+    return { messageId, message: encodeMessage({ kind: 'response', type, messageId, token, ...first }) };
   }
 
   #receiveBody(now: Now, exchange: Exchange, request: Request, out: CoapOut): void {

@@ -89,6 +89,10 @@ t.test('a notification, a newer one in its place and a separate response would k
   endpoint.expire(at(5), out);
   t.equal(sent.length - before, 3);
   for (const bytes of sent.slice(before)) isAlone(t, bytes, 'the retransmission');
+
+  endpoint.notify(at(5), second!, said('x'.repeat(100_000)), true, out);
+  t.equal(second?.held?.first.payload.length, 1024, 'of long news that wait the first block is kept');
+  isAlone(t, second?.held?.first.payload, 'that block');
 });
 
 t.test('an answer that is kept for duplicates would keep a slab', async t => {
