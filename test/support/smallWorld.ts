@@ -20,6 +20,7 @@ import type { Commit } from '../../src/fleet/store.ts';
 import type { LastValue } from '../../src/fleet/value.ts';
 import { rootPath, type ValuePath } from '../../src/lwm2m/path.ts';
 import type { MapContent } from '../../src/lwm2m/writeRegistrationMap.ts';
+import { AddressProof } from '../../src/server/addressProof.ts';
 import { coapOver } from '../../src/server/coapOver.ts';
 import { Datapath } from '../../src/server/datapath.ts';
 import { PlainPeers } from '../../src/server/plainPeers.ts';
@@ -181,6 +182,8 @@ export class SmallWorld {
 
 export interface Node {
   readonly port: number;
+  /** It speaks plain CoAP. */
+  readonly plain?: boolean;
   readonly due: number;
   receive(datagram: Bytes): void;
   expire(): void;
@@ -318,6 +321,7 @@ class Running {
       store: this.store,
       report: createReport(pino({ level: 'silent' })),
       plain: new PlainPeers(16, 1),
+      proof: new AddressProof(random),
       now: () => world.now,
       sendDtls: ({ port }, datagram) => world.toDevice(port, datagram.slice()),
       sendPlain: ({ port }, datagram) => world.toDevice(port, datagram.slice()),
@@ -334,8 +338,11 @@ class Running {
     );
   }
 
-  receive({ port }: Node, datagram: Bytes): void {
-    if (!this.#ended) this.datapath.receiveDtls({ socket: 1, address: '192.0.2.1', port }, datagram);
+  receive({ port, plain }: Node, datagram: Bytes): void {
+    if (this.#ended) return;
+    const remote = { socket: 1, address: '192.0.2.1', port };
+    if (plain === true) this.datapath.receivePlain(remote, datagram);
+    else this.datapath.receiveDtls(remote, datagram);
   }
 
   expire(): void {
