@@ -37,9 +37,9 @@ export class PlainPeers {
     }
     if (!this.#addresses.set(slot, remote)) return undefined;
     this.#sockets = Math.max(this.#sockets, remote.socket + 1);
+    const peer = firstPlainPeer + this.#generation * this.#capacity + slot;
     this.#nextSlot = (slot + 1) % this.#capacity;
     if (this.#nextSlot === 0) this.#generation++;
-    const peer = firstPlainPeer + (this.#generation + (this.#nextSlot === 0 ? -1 : 0)) * this.#capacity + slot;
     this.#peers[slot] = peer;
     this.#provedUntil[slot] = 0;
     return peer as Peer;
