@@ -1,3 +1,4 @@
+import { createCipheriv } from 'node:crypto';
 import t from 'tap';
 import { type Bytes, concatBytes, fromHex, toHex, utf8 } from '../../src/base/bytes.ts';
 import { allCipherSuites, type CipherSuite, cipherSuite, cipherSuites } from '../../src/dtls/codec/cipherSuite.ts';
@@ -122,6 +123,47 @@ t.test('every suite seals and opens any length, none included', async t => {
       t.equal(openRecord(suite, keys, { ...record!, epoch: 2 }), undefined, 'another epoch');
       t.equal(openRecord(suite, keys, { ...record!, sequence: record!.sequence + 1 }), undefined, 'another sequence');
     }
+  }
+});
+
+t.test('a record with a connection ID is protected as RFC 9146 says, whatever pads it', async t => {
+  const cid = utf8('eight by');
+  const sequence = hex('0001 000000000007');
+  for (const suite of allCipherSuites) {
+    const key = new Uint8Array(suite.keyLength).fill(1);
+    const iv = new Uint8Array(suite.implicitIvLength).fill(2);
+    const mac = new Uint8Array(suite.macKeyLength).fill(3);
+    /** §5.3 for an AEAD, §5.2 for encrypt-then-MAC. */
+    const additional = (length: number) =>
+      concatBytes(hex('ffffffffffffffff 19 08 19 fefd'), sequence, cid, Uint8Array.of(length >>> 8, length));
+    const protect = (inner: Bytes): Bytes => {
+      if (suite.cipher === 'aes-128-cbc') {
+        const start = new Uint8Array(16).fill(4);
+        const cipher = createCipheriv(suite.cipher, key, start).setAutoPadding(false);
+        const padding = 15 - (inner.length % 16);
+        const sealed = concatBytes(start, cipher.update(concatBytes(inner, new Uint8Array(padding + 1).fill(padding))));
+        return concatBytes(sealed, new Hmac('sha256', mac).tag(additional(sealed.length), sealed));
+      }
+      const sealed = new Uint8Array(inner.length + suite.tagLength);
+      seal(suite, key, concatBytes(iv, sequence), additional(inner.length), inner, sealed, 0);
+      return concatBytes(sequence, sealed);
+    };
+    const read = (inner: Bytes) => {
+      const fragment = protect(inner);
+      const header = concatBytes(hex('19 fefd'), sequence, cid, Uint8Array.of(0, fragment.length));
+      const [record] = recordsOf(concatBytes(header, fragment), cid.length);
+      return openRecord(suite, { key, iv, mac }, record!);
+    };
+    const content = utf8('what it says');
+    const type = Uint8Array.of(23);
+    const said = { type: 23, plaintext: content };
+    t.match(read(concatBytes(content, type)), said, suite.name);
+    t.match(read(concatBytes(content, type, new Uint8Array(20))), said, 'zeros pad it');
+    t.match(read(concatBytes(content, new Uint8Array(2), type)), {
+      plaintext: concatBytes(content, new Uint8Array(2)),
+    });
+    t.match(read(type), { type: 23, plaintext: new Uint8Array(0) }, 'it may say nothing');
+    for (const length of [0, 1, 20]) t.equal(read(new Uint8Array(length)), undefined, 'without a type it is no record');
   }
 });
 
