@@ -44,6 +44,18 @@ t.test('a row that is used again holds nothing of its former session', async t =
   t.strictSame(table.remote(again), at(2));
 });
 
+t.test('records to a device would carry the connection ID of whoever had its row before', async t => {
+  const table = new SessionTable(1, 1);
+  const cids = { server: utf8('eight by'), client: utf8('its own'), returnRoutability: true };
+  const row = table.add(5 as Instant, { ...session(7, 1, 0xc0a8), cids });
+  t.strictSame(table.clientCid(row), cids.client);
+  t.ok(table.hasCid(row) && table.checksReturnRoutability(row));
+  table.remove(row);
+  t.equal(table.add(9 as Instant, session(8, 2, 0xc0a8)), row);
+  t.strictSame(table.clientCid(row), noBytes);
+  t.notOk(table.hasCid(row) || table.checksReturnRoutability(row));
+});
+
 t.test('the least recently heard row is always at hand', async () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(5), fc.nat(2)), { maxLength: 100 }), steps => {
