@@ -6,7 +6,7 @@ import { decodeAllocation } from '../../../src/fleet/allocation.ts';
 import type { Principal } from '../../../src/fleet/credential.ts';
 import type { DeviceRecord, Registration } from '../../../src/fleet/device.ts';
 import type { CredentialId, EndpointName, RegistrationId, Row } from '../../../src/fleet/names.ts';
-import { downtimeCredit } from '../../../src/fleet/outage.ts';
+import { downtimeCredit, outagesAtStart } from '../../../src/fleet/outage.ts';
 import { noProfiles, ProfileSet } from '../../../src/fleet/profile.ts';
 import type { ProfileFile } from '../../../src/fleet/profileFile.generated.ts';
 import {
@@ -185,6 +185,17 @@ t.test('an outage counts from the last contact on, and all of them count', async
   t.equal(downtimeCredit(outages, after(4)), 11_000);
   t.equal(downtimeCredit(outages, after(10)), 5000);
   t.equal(downtimeCredit(outages, after(25)), 0);
+});
+
+t.test('a start adds the time since the server was last known to run, and forgets the oldest', async t => {
+  const before = Array.from({ length: 64 }, (_, n) => ({ from: after(10 * n), to: after(10 * n + 5) }));
+  const now = { from: after(1000), to: after(1100) };
+  t.strictSame(outagesAtStart([], undefined, now.to), [], 'the first start');
+  t.strictSame(outagesAtStart(before.slice(1), now.from, now.to), [...before.slice(1), now]);
+  t.strictSame(outagesAtStart(before, now.from, now.to), [...before.slice(1), now]);
+  for (const alive of [now.to, after(1200)]) {
+    t.strictSame(outagesAtStart(before, alive, now.to), before, 'none if the clock was set back');
+  }
 });
 
 t.test('without the stored exchange a request that comes again after a crash would be done twice', async t => {
