@@ -369,21 +369,25 @@ t.test('on plain CoAP nobody looks anything up unless the operator said so', asy
 });
 
 /** A device that answers GET /.well-known/core. */
-function serving(payload: string, maxAge?: number): Caller & { count: number } {
+function serving(
+  payload: string,
+  maxAge?: number,
+  { code = ResponseCode.Content as number, format = 40 } = {},
+): Caller & { count: number } {
   const caller = {
     count: 0,
     address: '2001:db8:3::5',
     answers: (draft: { options: Options }): Response => {
       caller.count++;
       if (draft.options.all(UriPath).join('/') !== '.well-known/core') throw new Error('asked for something else');
-      let options = Options.empty.with(ContentFormat, 40);
+      let options = Options.empty.with(ContentFormat, format);
       if (maxAge !== undefined) options = options.with(MaxAge, maxAge);
       return {
         kind: 'response',
         type: 'ACK',
         messageId: 0,
         token: noBytes,
-        code: ResponseCode.Content,
+        code,
         options,
         payload: utf8(payload),
       };
@@ -433,6 +437,14 @@ t.test('a simple registration that cannot be is refused before the device is ask
 
   t.equal(codeOf(registrar.simple('ep=node1', { address: '192.0.2.8', association: 2 })), '5.03', 'it does not answer');
   t.equal(codeOf(registrar.simple('ep=node1', { ...serving('</a', 0), association: 3 })), '4.00', 'or with junk');
+  for (const [answer, reason] of [
+    [{ code: ResponseCode.NotFound }, 'links-not-read'],
+    [{ code: ResponseCode.Changed }, 'links-not-read'],
+    [{ format: 0 }, 'content-format'],
+  ] as const) {
+    registrar.simple('ep=node1', { ...serving('</sen/temp>', 0, answer), association: 4 });
+    t.equal(registrar.refused, reason, 'or with something else than its links');
+  }
   t.equal(registrar.device('node1'), undefined);
 });
 
