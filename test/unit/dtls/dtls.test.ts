@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { type Bytes, noBytes, utf8 } from '../../../src/base/bytes.ts';
+import { SeededRandom } from '../../../src/base/random.ts';
 import { Reader } from '../../../src/base/reader.ts';
+import type { Instant } from '../../../src/base/time.ts';
 import { Writer } from '../../../src/base/writer.ts';
 import { alertName, decodeAlert, encodeAlert } from '../../../src/dtls/codec/alert.ts';
 import { cipherSuiteName, ecdheSuites, pskSuites } from '../../../src/dtls/codec/cipherSuite.ts';
@@ -14,9 +16,10 @@ import { decodeGroups, decodePointFormats, encodeGroups } from '../../../src/dtl
 import { decodeRecord, encodePlainRecord } from '../../../src/dtls/codec/record.ts';
 import { decodeServerHello, encodeServerHello } from '../../../src/dtls/codec/serverHello.ts';
 import { decodeServerKeyExchange, encodeServerKeyExchange } from '../../../src/dtls/codec/serverKeyExchange.ts';
+import { Cookies } from '../../../src/dtls/cookie.ts';
 import { CookieVerified, FinishedVerified } from '../../../src/dtls/proof.ts';
 import { Reassembly } from '../../../src/dtls/reassembly.ts';
-import { isNew, mark, newReplayWindow } from '../../../src/dtls/replayWindow.ts';
+import { isNew, mark, markAllUpTo, newReplayWindow } from '../../../src/dtls/replayWindow.ts';
 import { hashOf, RowIndex } from '../../../src/dtls/rowIndex.ts';
 
 const bytes = (max: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ maxLength: max });
@@ -185,6 +188,44 @@ t.test('the replay window agrees with a set of all that was seen', async () => {
       return true;
     }),
   );
+});
+
+t.test('however far the replay window moves, it takes each record once and loses none', async t => {
+  const before = Array.from({ length: 100 }, (_, n) => n).filter(n => n % 3 !== 1 && n % 7 !== 2);
+  const wrong: string[] = [];
+  for (let step = 1; step <= 200; step++) {
+    for (const raise of [false, true]) {
+      const window = newReplayWindow();
+      const seen = new Set(before);
+      for (const sequence of before) mark(window, sequence);
+      // It is marked as seen, or all up to it is: before what was highest, or behind it.
+      const to = step + 20;
+      if (!raise && isNew(window, to)) mark(window, to);
+      if (raise) markAllUpTo(window, to);
+      seen.add(to);
+      const highest = Math.max(...seen);
+      for (let sequence = highest - 64; sequence <= highest + 1; sequence++) {
+        const isOver = sequence <= highest - 64 || seen.has(sequence) || (raise && sequence <= to);
+        if (isNew(window, sequence) === isOver) wrong.push(`${sequence} after ${to}`);
+      }
+    }
+  }
+  t.strictSame(wrong, []);
+});
+
+t.test('a cookie is good while the next secret is, and not after a long silence', async t => {
+  const hello = { version: 0xfefd, random: new Uint8Array(32), sessionId: noBytes, cookie: noBytes };
+  const remote = { socket: 0, address: '192.0.2.1', port: 1 };
+  const at = (second: number) => (1000 * second) as Instant;
+  const good = (...looks: readonly number[]) => {
+    const cookies = new Cookies(new SeededRandom(1));
+    const cookie = cookies.make(at(0), remote, hello);
+    return looks.map(second => cookies.check(at(second), remote, { ...hello, cookie }) !== undefined);
+  };
+  t.strictSame(good(59, 61, 119), [true, true, true]);
+  t.strictSame(good(61, 122), [true, false]);
+  t.strictSame(good(120), [false], 'nobody came for two minutes');
+  t.strictSame(good(3600), [false]);
 });
 
 t.test('a message in any pieces, in any order, overlapping or twice, is the message', async () => {
