@@ -88,15 +88,32 @@ t.test('the server would ask an address for its links that somebody else gave as
   t.end();
 });
 
+t.test('a command for a device on plain CoAP goes to where it registered from, and to nobody else', t => {
+  for (const others of [0, 16]) {
+    const { world, devices } = fleet();
+    // So many that the device had to make room.
+    for (let n = 0; n < others; n++) new SmallStranger(world, 50_100 + n).get('/nowhere');
+    for (const device of devices) device.received.length = 0;
+    world.queue(world.disk.names.get('\0device-0')!, { kind: 'read', paths: ['/3/0/0'] });
+    world.run(seconds(1));
+    const heard = devices.map(device => device.received.map(datagram => decodeMessage(datagram) as Message));
+    t.match(heard[0], [{ kind: 'request', code: Method.GET }], `after ${others} others`);
+    t.equal(heard.flat().length, 1);
+  }
+  t.end();
+});
+
 /** A server with some devices: to tell of them takes more than 136 bytes. */
-function fleet(devices = 8): { world: SmallWorld; stranger: SmallStranger } {
+function fleet(count = 8): { world: SmallWorld; devices: SmallStranger[]; stranger: SmallStranger } {
   const world = new SmallWorld({ insecureCoap: true });
-  for (let n = 0; n < devices; n++) {
+  const devices: SmallStranger[] = [];
+  for (let n = 0; n < count; n++) {
     const options = query(['rd'], `ep=device-${n}`, 'lwm2m=1.1').with(ContentFormat, 40);
     const device = new SmallStranger(world, 51_000 + n);
+    devices.push(device);
     device.request({ code: Method.POST, options, payload: utf8('</3/0>') });
   }
-  return { world, stranger: new SmallStranger(world, 50_000) };
+  return { world, devices, stranger: new SmallStranger(world, 50_000) };
 }
 
 function query(path: readonly string[], ...parameters: readonly string[]): Options {

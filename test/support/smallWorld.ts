@@ -102,7 +102,7 @@ export class SmallWorld {
   }
 
   /** Queues a command, as another process does; the server finds out. */
-  queue({ row }: SmallDevice, operation: Operation, options?: CommandOptions): CommandId {
+  queue({ row }: { readonly row: Row }, operation: Operation, options?: CommandOptions): CommandId {
     const event = this.admin.queue(this.now.wall, row, operation, options)!;
     this.#tell(event);
     return event.sequence as CommandId;
@@ -132,7 +132,7 @@ export class SmallWorld {
     this.after(100, () => this.#server.datapath.foreign(event));
   }
 
-  command(device: SmallDevice, id: CommandId): Command | undefined {
+  command(device: { readonly row: Row }, id: CommandId): Command | undefined {
     return this.disk.commands.get(keyOf(device.row, id));
   }
 
