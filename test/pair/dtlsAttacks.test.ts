@@ -393,6 +393,7 @@ t.test('half-open handshakes are bounded: the oldest goes', async t => {
   t.equal(pair.client.connections, 1, 'and a device still gets in, when it asks again');
   t.match(pair.failed, [{ fault: 'handshakes-full', remote: { address: '192.0.0.1' } }]);
   t.ok(pair.server.counters.handshakesFull > 6);
+  t.equal(pair.server.throttled, 1, 'to be crowded out costs its network nothing');
 });
 
 t.test('one network does not take all places, and gives its places back', async t => {
