@@ -252,6 +252,12 @@ export class SmallDevice {
     return this;
   }
 
+  close(): this {
+    this.device.close(this.#world.now, this.#out);
+    this.#world.run(100);
+    return this;
+  }
+
   set(path: Parameters<Device['set']>[1] | string, value: Parameters<Device['set']>[2]): this {
     this.device.set(this.#world.now, path as Parameters<Device['set']>[1], value, this.#out);
     this.#world.run(100);

@@ -1,0 +1,54 @@
+import t from 'tap';
+import { seconds } from '../../src/base/time.ts';
+import { type SmallDevice, SmallWorld } from '../support/smallWorld.ts';
+
+t.test('after a restart numbers would be used that the disk has not reserved', t => {
+  const { world, device } = registered();
+  world.restart();
+  let heard = 0;
+  world.carries = to => {
+    if (to === 'device') heard++;
+    return true;
+  };
+  world.diskFails = true;
+  device.update();
+  world.run(seconds(20));
+  t.equal(heard, 0, 'nothing is sealed with them');
+  world.diskFails = false;
+  world.run(seconds(60));
+  t.match(device.said.at(-1), /^update \d/, 'what was to be said is said then');
+  t.end();
+});
+
+t.test('a registration whose end the disk refused would stay for ever', t => {
+  for (const fault of ['write', 'flush', 'conflict'] as const) {
+    const { world, device } = registered();
+    world.carries = () => false;
+    if (fault === 'conflict') world.isTooLate = () => true;
+    else Object.assign(world, { diskFails: true, diskFault: fault });
+    world.run(seconds(300));
+    world.isTooLate = () => false;
+    world.diskFails = false;
+    world.run(seconds(60));
+    t.equal(world.story(device, 'expired').length, 1, fault);
+  }
+  t.end();
+});
+
+t.test('a session whose end the disk refused more than once would wake at the next start', t => {
+  const { world, device } = registered();
+  t.equal(world.disk.sessions.size, 1);
+  world.diskFails = true;
+  device.close();
+  world.run(seconds(100));
+  world.diskFails = false;
+  world.run(seconds(60));
+  t.equal(world.disk.sessions.size, 0);
+  t.end();
+});
+
+function registered(): { world: SmallWorld; device: SmallDevice } {
+  const world = new SmallWorld();
+  const device = world.device('node-1').connect().register({ lifetime: 60 });
+  return { world, device };
+}
