@@ -53,6 +53,20 @@ t.test('what is not there would be told from what is', async t => {
   t.match(operator.get('/device/node-1?x=y'), [{ code: '4.00' }]);
 });
 
+t.test('of two who observe a device one leaves, and the other would not be told any more', async t => {
+  const { world, device, operator } = observed();
+  const other = world.operator('other').connect();
+  operator.get('/device/node-1/3303', { observe: true });
+  const heard = other.get('/device/node-1/3303', { observe: true });
+  world.revoke('dashboard');
+  world.run(2000);
+  const before = heard.length;
+  device.set('/3303/0/5700', 30.5).send('/3303/0');
+  world.run(5000);
+  t.ok(heard.length > before);
+  t.match(heard.at(-1)!.text, /30\.5/);
+});
+
 t.test('a device that sleeps is readable, and an operator who observes is told when it has woken', async t => {
   const { world, device, operator } = observed();
   const heard = operator.get('/device/node-1/3303', { observe: true });
