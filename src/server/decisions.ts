@@ -6,7 +6,7 @@ import { Echo } from '../coap/codec/option.ts';
 import type { Exchange, RequestFault } from '../coap/exchange.ts';
 import type { CoapOut } from '../coap/out.ts';
 import { defaultLimits, retryAfterSeconds } from '../coap/settings.ts';
-import { type CommitResult, emptyCommit } from '../fleet/store.ts';
+import { type CommitResult, emptyCommit, type View } from '../fleet/store.ts';
 import { type Refusal, type RefusalReason, refusal } from '../lwm2m/refusal.ts';
 import { answerTo, unavailable } from '../service/answer.ts';
 import type { DownlinkOut } from '../service/downlinkOut.ts';
@@ -57,6 +57,7 @@ export class Decisions {
     if (isQuestion && this.#isGone(work)) return;
     if (isQuestion && !this.#share.isFree(this.#turn.now.instant)) return this.#goOnLater(work, work.decide);
     const view = store.view();
+    if (work.attempts > 0 && this.#isOvertaken(work, view)) return;
     const context = { ...work.context, now: this.#turn.now, view };
     const outcome = isQuestion ? this.#share.take(() => work.decide(context)) : work.decide(context);
     if (outcome.kind === 'commit') {
@@ -125,6 +126,17 @@ export class Decisions {
   #putOff(work: Work): void {
     this.#parts.service.unobserved(work.exchange);
     this.#answer(work, unavailable(retryAfterSeconds));
+  }
+
+  /**
+   * What is decided again comes after all that was decided meanwhile. If by then its session has ended, and the device has
+   * come with another one, it would undo what the device has been told on that: it is dropped, as if it had been lost.
+   */
+  #isOvertaken(work: Work, view: View): boolean {
+    const { principal } = work.context;
+    if (principal.kind !== 'psk' || !this.#isGone(work)) return false;
+    const association = view.device(principal.row)?.lastExchange?.association;
+    return association !== undefined && association !== work.exchange.peer;
   }
 
   #isGone({ exchange: { peer } }: Work): boolean {

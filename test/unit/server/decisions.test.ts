@@ -5,6 +5,7 @@ import type { Instant, Now, WallTime } from '../../../src/base/time.ts';
 import { codeText, Method, ResponseCode } from '../../../src/coap/codec/code.ts';
 import { reply } from '../../../src/coap/codec/message.ts';
 import type { Exchange } from '../../../src/coap/exchange.ts';
+import { emptyCommit } from '../../../src/fleet/store.ts';
 import type { DatapathParts } from '../../../src/server/datapathParts.ts';
 import { Decisions, type DecisionsOut, maxWaiting, unlimited, type Work } from '../../../src/server/decisions.ts';
 import { Share } from '../../../src/server/share.ts';
@@ -43,7 +44,7 @@ t.test('removals that come again and again while the disk is slow would wait in 
   const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
   const work = (): Work => ({
     exchange,
-    context: {} as Work['context'],
+    context: { principal: { kind: 'anonymous' } } as Work['context'],
     decide: () => ({ kind: 'reply', reply: reply(ResponseCode.NotFound) }),
     limit: unlimited,
     searching: false,
@@ -82,7 +83,7 @@ t.test('whoever is put off with 5.03 would be told nevertheless of what he asked
   const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
   decisions.decide({
     exchange,
-    context: {} as Work['context'],
+    context: { principal: { kind: 'anonymous' } } as Work['context'],
     decide: () => ({ kind: 'reply', reply: reply(ResponseCode.Content) }),
     limit: unlimited,
     searching: false,
@@ -125,4 +126,43 @@ t.test('whoever asks and leaves before it is his turn would be counted among tho
   t.equal(turns, 2, 'its question is not looked into any more');
   t.equal(decisions.nextTurn(), undefined, 'nor does it wait');
   t.end();
+});
+
+t.test('a removal that is decided again would end what the device was told on its next session', async t => {
+  const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
+  const settled: ((result: 'conflict') => void)[] = [];
+  let isThere = true;
+  let last = { association: 1 as Peer };
+  const parts = {
+    store: {
+      view: () => ({ restsOnPending: false, device: () => ({ lastExchange: last }) }),
+      commit: (_: unknown, done: (result: 'conflict') => void) => settled.push(done),
+    },
+    dtls: { session: () => (isThere ? {} : undefined) },
+  } as unknown as DatapathParts;
+  const turn = new Turn(
+    () => now,
+    () => undefined,
+  );
+  const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
+  let decided = 0;
+  decisions.decide({
+    exchange,
+    context: { principal: { kind: 'psk', row: 1, credential: 1 } } as Work['context'],
+    decide: () => {
+      decided++;
+      return { kind: 'commit', commit: emptyCommit, reply: reply(ResponseCode.Deleted) };
+    },
+    limit: unlimited,
+    searching: false,
+    attempts: 0,
+  });
+  settled.shift()!('conflict');
+  t.equal(decided, 2, 'somebody else changed the record');
+  isThere = false;
+  settled.shift()!('conflict');
+  t.equal(decided, 3, 'who leaves at once after his removal has left');
+  last = { association: 2 as Peer };
+  settled.shift()!('conflict');
+  t.equal(decided, 3, 'who has come back since then has not');
 });
