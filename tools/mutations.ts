@@ -50,7 +50,7 @@ async function tried(mutation: AnyMutation): Promise<Found | undefined> {
       );
       return digests[0] === digests[1] ? undefined : { by: 'seed 2, twice', as: 'invariant 11' };
     }
-    const printed = await seeds(copy, '--from', '1', '--count', '80', '--devices', '4', '--length', '120');
+    const printed = await seeds(copy, '--from', '1', '--count', '200', '--devices', '4', '--length', '120');
     const what = /^invariant \d+: .*$/m.exec(printed)?.[0];
     const seed = /--seed (\d+)/.exec(printed)?.[1];
     return what === undefined ? undefined : { by: `seed ${seed}`, as: what.replaceAll(/\s+/g, ' ').slice(0, 90) };
