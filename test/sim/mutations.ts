@@ -248,6 +248,34 @@ export const testedMutations: readonly TestedMutation[] = [
     find: 'bringsCookie(datagram, at + helloOffset)',
     put: 'false',
   },
+  {
+    guard: 'what is decided again is not overtaken',
+    test: 'unit/server/decisions',
+    file: 'server/decisions.js',
+    find: 'work.attempts > 0 && this.#isOvertaken(work, view)',
+    put: 'false',
+  },
+  {
+    guard: 'operators have a line of their own for questions',
+    test: 'unit/server/waitingQuestions',
+    file: 'server/waitingQuestions.js',
+    find: 'isOperator ? this.#operators : this.#others',
+    put: 'this.#others',
+  },
+  {
+    guard: 'a later block is no notification',
+    test: 'pair/coapObserve',
+    file: 'coap/blockwise.js',
+    find: 'blocked.without(Observe)',
+    put: 'blocked',
+  },
+  {
+    guard: 'the newest notification waits while one is not acknowledged',
+    test: 'pair/coapObserve',
+    file: 'coap/serverRole.js',
+    find: 'last?.confirmable === true',
+    put: 'false',
+  },
 ];
 
 export interface Mutation extends Replacement {
