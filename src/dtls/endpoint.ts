@@ -38,6 +38,7 @@ export class DtlsEndpoint {
     this.#associations = new Associations(limits, options.random, this.counters);
     this.#handshakes = new Handshakes(options, limits, this.counters, {
       isLateHello: (now, remote, clientRandom) => this.#associations.isLateHello(now, remote, clientRandom),
+      peerOf: owner => this.#associations.peerOf(owner),
       establish: (now, peer, remote, established, out) => {
         const state = this.#associations.establish(now, peer, remote, established, out);
         const { identity, resumption } = established;

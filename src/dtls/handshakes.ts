@@ -224,6 +224,10 @@ export class Handshakes {
         return this.#report(now, entry, step.fault, step.detail, out);
       case 'established':
         this.#halfOpen.remove(entry);
+        // Its client has begun anew since, from elsewhere, and come to an end with that: this Finished was late.
+        if ((this.#associations.peerOf(step.result.owner) ?? 0) > entry.handshake.peer) {
+          return this.#report(now, entry, 'replaced', howItWent(entry), out);
+        }
         // Who resumes was asked about before our Finished left, and believes in its session since.
         if (step.result.lastFlight === undefined || this.#admission.mayComplete(now.instant, step.result.owner)) {
           return this.#establish(now, entry, step.result, out);
@@ -270,6 +274,8 @@ export class Handshakes {
 /** What handshakes have to know of associations, and where they hand on what they come to. */
 export interface EstablishedAssociations {
   isLateHello(now: Now, remote: Remote, clientRandom: Bytes): boolean;
+  /** The session that an owner has: of two, the one that began later. */
+  peerOf(owner: Owner): Peer | undefined;
   establish(now: Now, peer: Peer, remote: Remote, established: Established, out: DtlsOut): void;
 }
 

@@ -298,6 +298,33 @@ t.test('an owner has one session: a new one, from wherever, displaces it', async
   t.equal(pair.server.sizes().associations, 2);
 });
 
+t.test('a Finished that comes late would end the session that its device has begun since', async t => {
+  const pair = handshakePair();
+  const late: Bytes[] = [];
+  pair.intercept = (from, datagram, { port }) => {
+    if (from === 'server' || port !== pair.client.remote.port || !describe(datagram).includes('changeCipherSpec')) {
+      return [datagram];
+    }
+    late.push(datagram.slice());
+    return [];
+  };
+  pair.client.connect();
+  pair.pass(100);
+  // It did not wait for the answer: it began anew, from another port.
+  const again = pair.addClient();
+  pair.connect(again);
+  pair.toServer(late[0]!);
+  t.strictSame(pair.closed, []);
+  t.equal(pair.server.sizes().handshakes, 0, 'the handshake of before is over');
+  t.match(pair.failed, [{ fault: 'replaced' }]);
+  again.send('still here');
+  pair.pass(50);
+  t.strictSame(
+    pair.delivered.map(({ text }) => text),
+    ['still here'],
+  );
+});
+
 t.test('when the table is full the least recently heard goes', async t => {
   const pair = handshakePair({ limits: { maxAssociations: 3 } });
   for (let n = 1; n <= 4; n++) pair.psks.set(`device-${n}`, { key: utf8(`key number ${n}`), owner: ownerOf(n) });
