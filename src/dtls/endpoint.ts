@@ -118,9 +118,10 @@ export class DtlsEndpoint {
     return this.#associations.proved(peer, remote, out);
   }
 
-  /** Whether the peer has a session, be it one that sleeps. */
+  /** Whether the peer has a session, be it one that sleeps, if there is room to wake it. */
   knows(peer: Peer): boolean {
-    return this.#associations.byPeer(peer) !== undefined || this.#sleepers.has(peer);
+    if (this.#associations.byPeer(peer) !== undefined) return true;
+    return !this.#associations.isFull && this.#sleepers.has(peer);
   }
 
   /** Goes on with the session of a peer that sleeps, because it is to be spoken to. */

@@ -17,7 +17,7 @@ import type { Asker, RequestContext } from '../service/outcome.ts';
 import { deviceEvent } from '../service/reports.ts';
 import { amplificationLimit, provedFor } from './addressProof.ts';
 import type { Context, DatapathParts } from './datapathParts.ts';
-import { Decisions, unlimited } from './decisions.ts';
+import { Decisions, isGone, unlimited } from './decisions.ts';
 import { downlinkOf, type Road } from './downlinkOf.ts';
 import { Lifetimes } from './lifetimes.ts';
 import { isPlainPeer } from './plainPeers.ts';
@@ -240,6 +240,8 @@ export class Datapath implements Road {
 
   ask(peer: Peer, draft: RequestDraft, asker: Asker): RequestHandle | undefined {
     this.#parts.dtls?.wake(this.#turn.now, peer, this);
+    // Whoever left while it was written that he is to be asked is not asked: what goes nowhere must not count as sent.
+    if (isGone(this.#parts, peer)) return undefined;
     const handle = this.#parts.coap.request(this.#turn.now, peer, draft, this);
     if (handle !== undefined) this.#askers.set(handle, asker);
     return handle;

@@ -1,3 +1,4 @@
+import type { Peer } from '../base/peer.ts';
 import type { Instant } from '../base/time.ts';
 import { sliceReply } from '../coap/blockwise.ts';
 import { Method, ResponseCode } from '../coap/codec/code.ts';
@@ -107,7 +108,9 @@ export class Decisions {
       this.#parts.report.committed(outcome.commit);
       this.#answer(work, outcome.reply, outcome.refusal);
       const { peer } = work.exchange;
-      this.#parts.service.devices.changed(outcome.commit, peer, isPlainPeer(peer), this.#out.downlink);
+      // Who has left is not spoken to where he was, and nobody would forget again what is kept of him.
+      const stays = this.#isGone(work) ? undefined : peer;
+      this.#parts.service.devices.changed(outcome.commit, stays, isPlainPeer(peer), this.#out.downlink);
       this.#parts.service.devices.reported(outcome.commit, this.#out.downlink);
     } else {
       this.#decideAgain(work, result);
@@ -140,8 +143,7 @@ export class Decisions {
   }
 
   #isGone({ exchange: { peer } }: Work): boolean {
-    const { plain, dtls } = this.#parts;
-    return isPlainPeer(peer) ? plain.remote(peer) === undefined : dtls?.session(peer) === undefined;
+    return isGone(this.#parts, peer);
   }
 
   /** Every answer may be forgotten early: the record recognises its last exchange, and a refusal changes nothing. */
@@ -185,6 +187,11 @@ export interface Work {
   /** It has had a turn already. */
   readonly searching: boolean;
   attempts: number;
+}
+
+/** Whether its session has ended, or it made room for another one on plain CoAP. One that sleeps is not there either. */
+export function isGone({ plain, dtls }: DatapathParts, peer: Peer): boolean {
+  return isPlainPeer(peer) ? plain.remote(peer) === undefined : dtls?.session(peer) === undefined;
 }
 
 function answerLength({ token, block2 }: Exchange, reply: Reply): number {

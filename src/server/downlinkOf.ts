@@ -34,7 +34,7 @@ export function downlinkOf(parts: DatapathParts, turn: Turn, road: Road): Downli
       const peer = lastExchange?.association;
       return peer !== undefined && dtls?.knows(peer) ? peer : undefined;
     },
-    isThere: peer => !isPlainPeer(peer) && dtls?.knows(peer) === true,
+    isThere: peer => (isPlainPeer(peer) ? plain.remote(peer) !== undefined : dtls?.knows(peer) === true),
     newObservationToken: peer => {
       dtls?.wake(turn.now, peer, road);
       return coap.newObservationToken(peer);

@@ -153,6 +153,7 @@ export class Downlink {
         out,
       );
     }
+    if (line.peer !== undefined && !out.isThere(line.peer)) line.peer = undefined;
     const peer = line.peer ?? out.reach(registered);
     const command = nextCommand(commands, out.now.wall);
     const observation = view.observations(line.row).find(one => toBeMade(one, peer ?? line.peer));

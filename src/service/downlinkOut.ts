@@ -16,6 +16,7 @@ export interface DownlinkOut extends Questions {
   commit(commit: Commit, settled: (result: CommitResult) => void): void;
   /** Where a device can be reached: on its association, if that lives, or at its address on plain CoAP. */
   reach(record: Registered): Peer | undefined;
+  /** Whether it can be spoken to: its session lives, or sleeps; or it has its place on plain CoAP. */
   isThere(peer: Peer): boolean;
   newObservationToken(peer: Peer): Bytes;
   restoreStanding(peer: Peer, token: Bytes, observation: ObservationId): void;

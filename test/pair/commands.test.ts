@@ -158,6 +158,47 @@ t.test('a command that was sent before a crash is not sent again if it must not 
   t.match(world.command(device, reading), { state: 'succeeded' }, 'what may be done twice is');
 });
 
+t.test('a command whose device leaves while it is being written would count as sent, and never have left', async t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(2000);
+  const id = world.queue(device, reboot);
+  // The server hears of the command after 100 ms, and close_notify is 10 ms on its way.
+  world.run(91);
+  device.close();
+  world.run(seconds(300));
+  t.match(world.command(device, id), { state: 'queued' });
+  device.connect().update();
+  world.run(2000);
+  t.match(world.command(device, id), { state: 'succeeded' });
+  t.strictSame(device.executed, ['/3/0/4 ']);
+});
+
+t.test(
+  'a device that leaves while its update is being written would be spoken to on the session that is over',
+  async t => {
+    const world = new SmallWorld();
+    const behaviour = { awake: seconds(20) };
+    const device = world
+      .device('node-1', { objects: thermometer(), behaviour })
+      .connect()
+      .register({ queueMode: true });
+    world.run(seconds(200));
+    const id = world.queue(device, reboot);
+    world.run(seconds(10));
+    // close_notify comes a millisecond after the update, which is durable after two.
+    world.after(1, () => device.leave());
+    device.update();
+    world.run(seconds(300));
+    t.match(world.command(device, id), { state: 'queued' });
+    const sent = world.story(device, 'command').filter(state => state === 'command sent');
+    t.equal(sent.length, 1, 'it is not written again and again that it was sent');
+    device.connect().update();
+    world.run(2000);
+    t.match(world.command(device, id), { state: 'succeeded' });
+  },
+);
+
 t.test('what has no outcome by its deadline is given up, and an answer that comes later is rejected', async t => {
   const world = new SmallWorld();
   const device = world.device('node-1', { objects: thermometer() }).connect().register();

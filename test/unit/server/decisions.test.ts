@@ -8,6 +8,7 @@ import type { Exchange } from '../../../src/coap/exchange.ts';
 import { emptyCommit } from '../../../src/fleet/store.ts';
 import type { DatapathParts } from '../../../src/server/datapathParts.ts';
 import { Decisions, type DecisionsOut, maxWaiting, unlimited, type Work } from '../../../src/server/decisions.ts';
+import { firstPlainPeer } from '../../../src/server/plainPeers.ts';
 import { Share } from '../../../src/server/share.ts';
 import { Turn } from '../../../src/server/turn.ts';
 
@@ -165,4 +166,44 @@ t.test('a removal that is decided again would end what the device was told on it
   last = { association: 2 as Peer };
   settled.shift()!('conflict');
   t.equal(decided, 3, 'who has come back since then has not');
+});
+
+t.test('what is kept of a peer would be kept for ever if it left before its change was durable', async t => {
+  const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
+  const settled: ((result: 'durable') => void)[] = [];
+  const changedBy: (Peer | undefined)[] = [];
+  let isThere = true;
+  const parts = {
+    store: {
+      view: () => ({ restsOnPending: false }),
+      commit: (_: unknown, done: (result: 'durable') => void) => settled.push(done),
+    },
+    coap: { respond: () => undefined },
+    plain: { remote: () => (isThere ? {} : undefined) },
+    report: { answered: () => undefined, committed: () => undefined },
+    service: {
+      committed: () => undefined,
+      devices: { changed: (_: unknown, by: Peer | undefined) => changedBy.push(by), reported: () => undefined },
+    },
+  } as unknown as DatapathParts;
+  const turn = new Turn(
+    () => now,
+    () => undefined,
+  );
+  const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
+  const register = () =>
+    decisions.decide({
+      exchange: { ...exchange, peer: firstPlainPeer as Peer, code: Method.POST },
+      context: { principal: { kind: 'anonymous' } } as Work['context'],
+      decide: () => ({ kind: 'commit', commit: emptyCommit, reply: reply(ResponseCode.Created) }),
+      limit: unlimited,
+      searching: false,
+      attempts: 0,
+    });
+  register();
+  settled.shift()!('durable');
+  register();
+  isThere = false;
+  settled.shift()!('durable');
+  t.strictSame(changedBy, [firstPlainPeer, undefined]);
 });
