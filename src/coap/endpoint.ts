@@ -1,5 +1,5 @@
 import type { Bytes } from '../base/bytes.ts';
-import type { Peer } from '../base/peer.ts';
+import type { Peer, Remote } from '../base/peer.ts';
 import { earlier, type Instant, type Now } from '../base/time.ts';
 import { ClientRole } from './clientRole.ts';
 import { decodeMessage, type Empty, type Reply } from './codec/message.ts';
@@ -87,8 +87,8 @@ export class CoapEndpoint {
   }
 
   /** Asks whether a peer is there (RFC 7252 §4.3, a CoAP ping): `out.ponged` if it is, silence if it is not. */
-  ping(now: Now, peer: Peer, out: CoapOut): void {
-    this.#messages.ping(now, peer, out);
+  ping(now: Now, peer: Peer, at: Remote, out: CoapOut): void {
+    this.#messages.ping(now, peer, at, out);
   }
 
   /** Ends an observation of ours with Observe 1 (RFC 7641 §3.6): the answer, or the fault, is the last of its handle. */
@@ -163,7 +163,7 @@ export class CoapEndpoint {
     if (message.type === 'CON') return void this.#messages.reset(peer, message.messageId, out);
     const subject = this.#messages.outbox.take(peer, message.messageId);
     // RST is the answer to a ping; from some stacks it is an ACK.
-    if (subject?.kind === 'ping') return out.ponged(peer);
+    if (subject?.kind === 'ping') return out.ponged(peer, subject.at);
     if (message.type === 'ACK') {
       if (subject?.kind === 'notification') this.#server.acknowledged(now, subject.exchange, out);
       return;

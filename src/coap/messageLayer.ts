@@ -1,5 +1,5 @@
 import { type Bytes, noBytes } from '../base/bytes.ts';
-import type { Peer } from '../base/peer.ts';
+import type { Peer, Remote } from '../base/peer.ts';
 import { earlier, type Instant, type Now } from '../base/time.ts';
 import { blockSizeWithin, sliceReply } from './blockwise.ts';
 import type { BlockSize } from './codec/block.ts';
@@ -77,11 +77,11 @@ export class MessageLayer {
     return reset;
   }
 
-  /** Asks whether a peer is there (RFC 7252 §4.3, a CoAP ping). */
-  ping(now: Now, peer: Peer, out: CoapOut): void {
+  /** Asks whether a peer is there (RFC 7252 §4.3, a CoAP ping): at the address to which this goes, as its answer says. */
+  ping(now: Now, peer: Peer, at: Remote, out: CoapOut): void {
     const messageId = this.outbox.nextMessageId(now.instant, peer);
     const message = encodeMessage({ kind: 'empty', type: 'CON', messageId });
-    this.outbox.add(now.instant, peer, messageId, message, { kind: 'ping' });
+    this.outbox.add(now.instant, peer, messageId, message, { kind: 'ping', at });
     out.transmit(peer, message);
   }
 
@@ -118,7 +118,7 @@ export class MessageLayer {
 export type Subject =
   | { readonly kind: 'request'; readonly handle: RequestHandle }
   | { readonly kind: 'response' }
-  | { readonly kind: 'ping' }
+  | { readonly kind: 'ping'; readonly at: Remote }
   | { readonly kind: 'notification'; readonly exchange: Exchange };
 
 /** Far from a divisor of the space of message IDs, so that neighbouring peers begin far from each other. */

@@ -1,5 +1,5 @@
 import type { Bytes } from '../base/bytes.ts';
-import type { Peer } from '../base/peer.ts';
+import type { Peer, Remote } from '../base/peer.ts';
 import type { Request, Response } from './codec/message.ts';
 import type { Exchange, Notification, RequestFault, RequestHandle } from './exchange.ts';
 import type { CoapFault } from './fault.ts';
@@ -22,8 +22,8 @@ export interface CoapOut {
   notified(notification: Notification): void;
   /** The peer rejected a notification, or never acknowledged it: it is not observed any more. */
   unobserved(exchange: Exchange): void;
-  /** The peer answered a ping. */
-  ponged(peer: Peer): void;
+  /** The peer answered a ping that went to this address. */
+  ponged(peer: Peer, at: Remote): void;
   /** CoAP itself refused something: with `code`, or with RST or silence. For log and counters. */
   refused(peer: Peer, fault: CoapFault, code: number | undefined): void;
 }

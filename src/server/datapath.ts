@@ -1,5 +1,5 @@
 import type { Bytes } from '../base/bytes.ts';
-import type { Peer, Remote } from '../base/peer.ts';
+import { type Peer, type Remote, sameRemote } from '../base/peer.ts';
 import { after, type Instant } from '../base/time.ts';
 import type { Request, Response } from '../coap/codec/message.ts';
 import { Echo } from '../coap/codec/option.ts';
@@ -155,9 +155,10 @@ export class Datapath implements Road {
     this.#parts.service.unobserved(exchange);
   }
 
-  /** It answered what went to where it was heard last: if that was a new address, it is proved. */
-  ponged(peer: Peer): void {
-    if (this.#turn.remote !== undefined) this.#parts.dtls?.proved(peer, this.#turn.remote, this);
+  /** It answered, from where it was asked: if that is a new address, it is proved. It may have gone on since then. */
+  ponged(peer: Peer, at: Remote): void {
+    const { remote } = this.#turn;
+    if (remote !== undefined && sameRemote(remote, at)) this.#parts.dtls?.proved(peer, at, this);
   }
 
   refused(peer: Peer, fault: CoapFault, code: number | undefined): void {
@@ -188,8 +189,8 @@ export class Datapath implements Road {
   }
 
   /** Its answers go there already, up to a limit; whether it hears them, a ping finds out. */
-  moving(peer: Peer): void {
-    this.#parts.coap.ping(this.#turn.now, peer, this);
+  moving(peer: Peer, remote: Remote): void {
+    this.#parts.coap.ping(this.#turn.now, peer, remote, this);
   }
 
   moved(peer: Peer, { row, credential }: Owner, remote: Remote): void {

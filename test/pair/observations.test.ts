@@ -95,6 +95,24 @@ t.test(
   },
 );
 
+t.test('an address at which nothing arrives would be proved by the answer to what went to another one', async t => {
+  const world = observing();
+  const dtls = { returnRoutability: false };
+  const device = world.device('node-1', { objects: thermometer(), dtls }).connect().register();
+  world.run(2000);
+  // The ping goes to 50,001 and arrives there; its answer comes from 60,000, where nobody hears anything.
+  device.port = 50_001;
+  world.after(25, () => {
+    device.port = 60_000;
+    world.carries = to => to === 'server';
+  });
+  device.update();
+  t.strictSame(world.story(device, 'address-changed'), []);
+  world.carries = () => true;
+  world.run(5000);
+  t.equal(world.story(device, 'address-changed').length, 1, 'once it hears what goes there it is its address');
+});
+
 t.test('a value that the disk refused is not acknowledged, and comes again', async t => {
   const world = observing();
   const device = world

@@ -83,7 +83,7 @@ t.test('requests in line, for which no number was used yet, have tokens of their
 t.test('a ping is answered by RST, or by the ACK of a stack that knows no better, and by nothing else', async t => {
   for (const type of ['RST', 'ACK'] as const) {
     const run = new Run(40);
-    run.endpoint.ping(now, peer, run.out);
+    run.endpoint.ping(now, peer, { socket: 0, address: '192.0.2.1', port: 1 }, run.out);
     t.strictSame(toHex(run.sent[0]!), '400053a9', 'an empty Confirmable message, numbered from where its peer begins');
     const answer = (messageId: number, from: Peer) =>
       run.endpoint.receive(now, from, encodeMessage({ kind: 'empty', type, messageId }), run.out);
