@@ -58,6 +58,11 @@ export class Associations {
     return this.#sessions.byPeer(peer);
   }
 
+  /** Whether it is found by a connection ID, wherever its peer is. */
+  hasCid(row: SessionRow): boolean {
+    return this.#sessions.hasCid(row);
+  }
+
   /**
    * Whether this hello is a late copy of the one that this address' session began with. To begin anew on it would take
    * the client's next retransmission for part of a handshake that the client knows nothing of. Not for long: a device
@@ -91,14 +96,22 @@ export class Associations {
     const atAddress = sessions.byAddress(state.remote);
     const inTheWay = atAddress !== undefined && !sessions.hasCid(atAddress) ? atAddress : undefined;
     const ofOwner = sessions.byOwner(state.owner);
-    const before = ofOwner ?? inTheWay;
     // Two at one address: the newer one, by the number of the association, is the one that is there.
-    if (before !== undefined && sessions.peer(before) > state.peer) {
-      out.closed(state.peer, state.owner, ofOwner === undefined ? 'displaced' : 'replaced');
+    const isNewer = (other: SessionRow | undefined) => other !== undefined && sessions.peer(other) > state.peer;
+    const isReplaced = isNewer(ofOwner);
+    if (isReplaced || (isNewer(inTheWay) && state.cids === undefined)) {
+      out.closed(state.peer, state.owner, isReplaced ? 'replaced' : 'displaced');
       return false;
     }
+    // The other one is found by its connection ID, if it has one: it is elsewhere by now.
+    const isElsewhere = inTheWay !== undefined && isNewer(inTheWay);
+    if (isElsewhere) sessions.releaseAddress(inTheWay);
     this.#makeRoom(state, out);
     const row = sessions.add(now.instant, state);
+    if (isElsewhere) {
+      sessions.releaseAddress(row);
+      sessions.moveTo(inTheWay, state.remote);
+    }
     sessions.skipToWriteMark(row);
     sessions.confirm(row);
     return true;

@@ -168,7 +168,10 @@ export class DtlsEndpoint {
   }
 
   #rowAt(now: Now, remote: Remote, out: DtlsOut): SessionRow | undefined {
-    return this.#associations.byAddress(remote) ?? this.#wake(now, () => this.#sleepers.byAddress(remote), out);
+    const row = this.#associations.byAddress(remote);
+    // Whoever is found by a connection ID was at this address before: somebody else who sleeps may have it since.
+    if (row !== undefined && !this.#associations.hasCid(row)) return row;
+    return this.#wake(now, () => this.#sleepers.byAddress(remote), out) ?? row;
   }
 
   #rowOf(now: Now, cid: Bytes, out: DtlsOut): SessionRow | undefined {

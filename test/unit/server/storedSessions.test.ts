@@ -162,6 +162,34 @@ t.test('of two at one address the newer one is there, and the other is found by 
   }
 });
 
+t.test('of two that had one address after each other only one would go on after a restart', async t => {
+  for (const order of [
+    [0, 1],
+    [1, 0],
+  ]) {
+    const pair = handshakePair({ cid: noBytes, returnRoutability: false });
+    pair.psks.set('device-2', { key: pair.psks.get('device-1')!.key, owner: { row: 2, credential: 2 } });
+    pair.connect();
+    pair.connect(pair.addClient({ identity: 'device-2', remote: elsewhere }));
+    // The first one was at this address before the second, and has not been heard since.
+    restart(pair, new Kept().keep({ ...rowOf(pair, 0), state: rowOf(pair, 1).state }, rowOf(pair, 1)));
+    for (const n of [...order, ...order]) {
+      pair.clients[n]!.send(`from ${n}`);
+      pair.pass(50);
+      const { peer } = pair.verified[n]!;
+      pair.server.send(peer, utf8(`to ${n}`), pair.serverOut);
+      pair.pass(50);
+    }
+    t.strictSame(pair.closed, [], order.join());
+    t.strictSame(
+      pair.delivered.map(({ text }) => text),
+      [...order, ...order].map(n => `from ${n}`),
+    );
+    t.strictSame(pair.clients[1]!.delivered, ['to 1', 'to 1']);
+    t.strictSame(pair.clients[0]!.delivered, ['to 0', 'to 0']);
+  }
+});
+
 t.test('junk from where a device sleeps wakes it, and changes nothing', async t => {
   const pair = handshakePair().connect();
   restart(pair, new Kept().keep(rowOf(pair)));
