@@ -115,6 +115,11 @@ export class ClientRole {
     this.#observations.delete(peer, token);
   }
 
+  /** Forgets those of a peer that are meant, by their numbers. */
+  forgetObservations(peer: Peer, isMeant: (id: ObservationId) => boolean): void {
+    this.#observations.forget(peer, isMeant);
+  }
+
   /** What a notification said is stored: a Confirmable one is acknowledged. */
   confirm({ peer, messageId, confirmable }: Notification, out: CoapOut): void {
     this.#messages.acknowledge(peer, messageId, confirmable, out);

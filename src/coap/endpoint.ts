@@ -114,6 +114,11 @@ export class CoapEndpoint {
     this.#client.forgetStanding(peer, token);
   }
 
+  /** Forgets those of a peer that are meant, by their numbers. */
+  forgetObservations(peer: Peer, isMeant: (id: ObservationId) => boolean): void {
+    this.#client.forgetObservations(peer, isMeant);
+  }
+
   /** What a notification said is stored: a Confirmable one is acknowledged. */
   confirm(notification: Notification, out: CoapOut): void {
     this.#client.confirm(notification, out);

@@ -29,8 +29,12 @@ export class Observations {
     return this.#size;
   }
 
-  /** A token stands for one observation: one that was there with it is replaced. `false` if there is no room. */
+  /**
+   * A token stands for one observation, and an observation has one token with a peer: what was there with either is
+   * replaced. `false` if there is no room.
+   */
   add(peer: Peer, token: Bytes, id: ObservationId, newest: Newest | undefined): boolean {
+    this.forget(peer, other => other === id);
     const known = this.#find(peer, token);
     if (known >= 0) {
       this.#write(known, peer, token, id, newest);
@@ -77,13 +81,18 @@ export class Observations {
 
   /** Forgets all of a peer. */
   drop(peer: Peer): void {
-    for (let place = this.#any(peer); place >= 0; place = this.#any(peer)) this.#remove(place);
+    this.forget(peer, () => true);
   }
 
-  #any(peer: Peer): number {
-    const { peer: peers, mask } = this.#table;
+  /** Forgets those of a peer that are meant. */
+  forget(peer: Peer, isMeant: (id: ObservationId) => boolean): void {
+    for (let place = this.#any(peer, isMeant); place >= 0; place = this.#any(peer, isMeant)) this.#remove(place);
+  }
+
+  #any(peer: Peer, isMeant: (id: ObservationId) => boolean): number {
+    const { peer: peers, id, mask } = this.#table;
     for (let place = hash(peer) & mask; peers[place] !== 0; place = (place + 1) & mask) {
-      if (peers[place] === peer) return place;
+      if (peers[place] === peer && isMeant(id[place] as ObservationId)) return place;
     }
     return -1;
   }

@@ -41,6 +41,7 @@ export function downlinkOf(parts: DatapathParts, turn: Turn, road: Road): Downli
     },
     restoreStanding: (peer, token, observation) => coap.restoreStanding(peer, token, observation),
     forgetStanding: (peer, token) => coap.forgetStanding(peer, token),
+    forgetObservations: (peer, isMeant) => coap.forgetObservations(peer, isMeant),
     confirm: notification => coap.confirm(notification, road),
     reject: notification => coap.reject(notification, road),
     forget: notification => coap.forget(notification),

@@ -17,7 +17,7 @@ import { askToSet } from './desiring.ts';
 import type { Dossiers } from './dossier.ts';
 import type { DownlinkOut } from './downlinkOut.ts';
 import { instantOf, isAwake, type Line, Lines } from './lines.ts';
-import { askToEnd, askToObserve, observationIdOf } from './observing.ts';
+import { askToEnd, askToObserve, observationIdOf, rowOfObservation } from './observing.ts';
 import { draftOf } from './operations.ts';
 
 /**
@@ -289,6 +289,9 @@ export class Downlink {
   /** Its registration is over, and with it everything that was wanted of it. */
   #forget(row: Row, out: DownlinkOut): void {
     const line = this.#lines.get(row);
+    const observedOn = this.#observedOn.get(row);
+    // The numbers of its observations are given to those of its next registration.
+    if (observedOn !== undefined) out.forgetObservations(observedOn, id => rowOfObservation(id).row === row);
     this.#observedOn.delete(row);
     this.#dossiers.forget(row);
     if (line === undefined) return;

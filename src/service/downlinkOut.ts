@@ -21,6 +21,8 @@ export interface DownlinkOut extends Questions {
   newObservationToken(peer: Peer): Bytes;
   restoreStanding(peer: Peer, token: Bytes, observation: ObservationId): void;
   forgetStanding(peer: Peer, token: Bytes): void;
+  /** Forgets the standing observations of a peer that are meant. */
+  forgetObservations(peer: Peer, isMeant: (observation: ObservationId) => boolean): void;
   /** What a notification said is stored. */
   confirm(notification: Notification): void;
   /** Nobody wants it: its observation ends. */

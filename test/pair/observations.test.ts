@@ -129,6 +129,25 @@ t.test('a value that the disk refused is not acknowledged, and comes again', asy
   t.strictSame(world.values(device), { '/3303/0/5700': 40 });
 });
 
+t.test('an observation that is made anew would leave its former token behind, for as long as the session', async t => {
+  const world = observing();
+  const device = world.device('node-1', { objects: thermometer() }).connect().register();
+  world.run(2000);
+  for (let times = 0; times < 3; times++) {
+    device.register();
+    world.run(2000);
+  }
+  world.observe(device, '/3303/0/5700');
+  world.run(2000);
+  t.equal(world.story(device, 'observation').filter(state => state === 'observation active').length, 5);
+  t.equal(world.coap.sizes().observations, 1);
+  device.set('/3303/0/5700', 30);
+  world.run(2000);
+  t.strictSame(world.values(device), { '/3303/0/5700': 30 });
+  device.deregister();
+  t.equal(world.coap.sizes().observations, 0, 'nor does its number stand for what is observed next');
+});
+
 t.test('a device that notifies no more is noticed, and observed again when it can be', async t => {
   const world = observing();
   const device = world.device('node-1', { objects: thermometer() }).connect().register();

@@ -67,6 +67,7 @@ export async function observationBytes(data: string, count: number): Promise<num
     newObservationToken: peer => coap.newObservationToken(peer),
     restoreStanding: (peer, token, id) => coap.restoreStanding(peer, token, id),
     forgetStanding: (peer, token) => coap.forgetStanding(peer, token),
+    forgetObservations: (peer, isMeant) => coap.forgetObservations(peer, isMeant),
     confirm: () => undefined,
     reject: () => undefined,
     forget: () => undefined,
