@@ -41,11 +41,13 @@ export class Lines {
     const { allocation } = this.#dossiers.of(record);
     const awake = registration.queueMode ? seconds(allocation.queue.awake) : Number.POSITIVE_INFINITY;
     const sinceContact = now.wall - registration.lastContact;
+    // The clock was set back since then: nobody knows how long ago it was, and what is sent to who sleeps is lost.
+    const left = sinceContact < 0 && registration.queueMode ? 0 : awake - sinceContact;
     const line: Line = {
       row,
       awake,
       peer: undefined,
-      awakeUntil: (now.instant + awake - sinceContact) as Instant,
+      awakeUntil: (now.instant + left) as Instant,
       notBefore: now.instant,
       busy: false,
       asked: undefined,

@@ -1,5 +1,7 @@
 import t from 'tap';
+import type { Peer } from '../../../src/base/peer.ts';
 import type { Instant, Now } from '../../../src/base/time.ts';
+import { type CommandId, newCommand } from '../../../src/fleet/command.ts';
 import type { Row } from '../../../src/fleet/names.ts';
 import type { Commit } from '../../../src/fleet/store.ts';
 import type { Dossiers } from '../../../src/service/dossier.ts';
@@ -33,5 +35,33 @@ t.test('devices that fall asleep at the same moment would have the loop do nothi
   t.ok(downlink.nextExpiry()! <= now.instant, 'the next turn goes on at once');
   for (let turn = 1; turn < Math.ceil(1000 / linesInTurn); turn++) downlink.expire(out);
   t.equal(commits.length, 1000, 'each of them is told to be asleep');
+  t.end();
+});
+
+t.test('a device that sleeps would count as awake when the clock was set back, and what is sent is lost', t => {
+  const now: Now = { instant: 1_000_000 as Instant, wall };
+  const states: string[] = [];
+  const asked: unknown[] = [];
+  const out = {
+    now,
+    view: () => ({
+      device: (row: Row) => sampleRecord(row, { queueMode: true, lastContact: (wall + 3_600_000) as typeof wall }),
+      observations: () => [],
+      commands: () => [
+        newCommand(1 as CommandId, { kind: 'execute', paths: ['/3/0/4'] }, wall, { patience: 86_400_000 }),
+      ],
+      desired: () => [],
+    }),
+    commit: ({ commands = [] }: Commit) => states.push(...commands.map(({ command }) => command!.state)),
+    ask: () => asked.push(1),
+    reach: () => 7,
+    isThere: () => true,
+  } as unknown as DownlinkOut;
+  const dossiers = { of: () => ({ allocation: { queue: { awake: 90 } } }) } as unknown as Dossiers;
+  const downlink = new Downlink(rules, dossiers, () => undefined);
+  downlink.look(1 as Row, out);
+  t.strictSame(states, [], 'nobody knows when it was heard');
+  downlink.heard(1 as Row, 7 as Peer, out);
+  t.strictSame(states, ['sent'], 'it is awake when it speaks');
   t.end();
 });
