@@ -11,7 +11,7 @@ import type { DeviceRecord } from '../fleet/device.ts';
 import type { Row } from '../fleet/names.ts';
 import type { Observation } from '../fleet/observation.ts';
 import type { FleetRules, Registered } from '../fleet/registration.ts';
-import type { Commit, View } from '../fleet/store.ts';
+import { type Commit, emptyCommit, type View } from '../fleet/store.ts';
 import { CommandRecords, type Told } from './commandRecords.ts';
 import { askToSet } from './desiring.ts';
 import type { Dossiers } from './dossier.ts';
@@ -36,6 +36,8 @@ export class Downlink {
   readonly #observedOn = new Map<Row, Peer>();
   /** The devices that are to have values, registered or not: so that all the others cost nothing. */
   readonly #desired = new Set<Row>();
+  /** The devices whose removal is on its way to the disk, and that something is wanted of. */
+  readonly #leaving = new Set<Row>();
 
   /** `watch` hears of each observation that was made. */
   constructor(rules: FleetRules, dossiers: Dossiers, watch: Watch, delay: Milliseconds = defaultDelay) {
@@ -92,8 +94,9 @@ export class Downlink {
   }
 
   #look(row: Row, out: DownlinkOut): void {
-    const record = out.view().device(row);
-    if (record?.registration === undefined) return this.#forget(row, out);
+    const view = out.view();
+    const record = view.device(row);
+    if (record?.registration === undefined) return this.#unregistered(row, view, out);
     const line = this.#lines.get(row) ?? this.#lines.open({ ...record, registration: record.registration }, out);
     this.#step(line, out);
   }
@@ -141,7 +144,7 @@ export class Downlink {
     if (line.busy) return this.#lines.arm(line, out);
     const view = out.view();
     const record = view.device(line.row);
-    if (record?.registration === undefined) return this.#forget(line.row, out);
+    if (record?.registration === undefined) return this.#unregistered(line.row, view, out);
     const registered = { ...record, registration: record.registration };
     const commands = view.commands(line.row);
     const late = overdue(commands, out.now.wall);
@@ -283,6 +286,17 @@ export class Downlink {
       const left = result === 'conflict' ? stillSent(line.row, commands, out) : [];
       if (left.length > 0) return this.#write(line, record, left, out, told);
       this.#look(line.row, out);
+    });
+  }
+
+  /** Its registration is over; or will be, once that is durable: the disk may refuse it, and then it goes on. */
+  #unregistered(row: Row, { restsOnPending }: View, out: DownlinkOut): void {
+    if (!restsOnPending) return this.#forget(row, out);
+    if (this.#leaving.has(row)) return;
+    this.#leaving.add(row);
+    out.commit(emptyCommit, () => {
+      this.#leaving.delete(row);
+      this.#look(row, out);
     });
   }
 

@@ -1,5 +1,5 @@
 import { Deadlines } from '../base/deadlines.ts';
-import { type Instant, seconds, wallAfter } from '../base/time.ts';
+import { after, type Instant, seconds, wallAfter } from '../base/time.ts';
 import { codeText } from '../coap/codec/code.ts';
 import type { Response } from '../coap/codec/message.ts';
 import type { Notification } from '../coap/exchange.ts';
@@ -40,6 +40,8 @@ export class Notifications {
   take(notification: Notification, sequence: number | undefined, out: DownlinkOut): void {
     const { peer, response, lasts, partial, unreadable } = notification;
     const found = this.#find(notification.observation, out);
+    // Its registration is about to be over: the disk may refuse that, and it comes again.
+    if (found === 'later') return out.forget(notification);
     // Its registration or the wish for it is gone.
     if (found === undefined) return out.reject(notification);
     const { record, observation } = found;
@@ -73,7 +75,8 @@ export class Notifications {
       const due = this.#silences.takeDue(instant);
       if (due === undefined) return;
       const found = this.#find(due, out);
-      if (found === undefined) continue;
+      if (found === 'later') this.#silences.set(due, after(instant, patience));
+      if (found === undefined || found === 'later') continue;
       const { record, observation } = found;
       const { pmax } = observation.attributes;
       // The disk refused to say that it is wanted again, and may have written it.
@@ -95,12 +98,14 @@ export class Notifications {
     return this.#silences.next();
   }
 
-  #find(id: ObservationId, out: DownlinkOut): Found | undefined {
+  /** `later`: that it is gone is not durable yet. */
+  #find(id: ObservationId, out: DownlinkOut): Found | 'later' | undefined {
     const { row, id: number } = rowOfObservation(id);
     const view = out.view();
     const record = view.device(row);
     const observation = view.observation(row, number);
-    if (record?.registration === undefined || observation === undefined) return undefined;
+    if (record?.registration === undefined) return view.restsOnPending ? 'later' : undefined;
+    if (observation === undefined) return undefined;
     return { record: { ...record, registration: record.registration }, observation };
   }
 

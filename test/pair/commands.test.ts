@@ -199,6 +199,27 @@ t.test(
   },
 );
 
+t.test('a removal that the disk refuses would take along what is wanted of the device', async t => {
+  const world = new SmallWorld();
+  const device = world
+    .device('node-1', { objects: thermometer(), behaviour: { mute: true } })
+    .connect()
+    .register();
+  world.run(2000);
+  const asked = world.queue(device, reboot);
+  world.run(1000);
+  t.match(world.command(device, asked), { state: 'sent' });
+  // The server hears of the next one after 100 ms: a millisecond after the removal came, and before the disk refuses it.
+  const next = world.queue(device, read, { attempts: 1 });
+  world.run(89);
+  world.diskFails = true;
+  device.deregister();
+  world.diskFails = false;
+  world.run(seconds(300));
+  t.match(world.command(device, asked), { state: 'unknown-outcome' });
+  t.match(world.command(device, next), { state: 'failed', reason: 'timeout' });
+});
+
 t.test('what has no outcome by its deadline is given up, and an answer that comes later is rejected', async t => {
   const world = new SmallWorld();
   const device = world.device('node-1', { objects: thermometer() }).connect().register();

@@ -62,3 +62,32 @@ t.test(
     t.end();
   },
 );
+
+t.test(
+  'a notification that comes while a removal is on its way would end its observation, though the disk refuses',
+  t => {
+    let now: Now = { instant: 0 as Instant, wall: 1e12 as WallTime };
+    let restsOnPending = true;
+    const said: string[] = [];
+    const observation = { id: 1, version: 1, paths: ['/3303/0/5700'], attributes: { pmax: 60 }, state: 'active' };
+    const out = {
+      get now() {
+        return now;
+      },
+      view: () => ({ restsOnPending, device: () => ({ registration: undefined }), observation: () => observation }),
+      reject: () => said.push('RST'),
+      forget: () => said.push('as if it had not come'),
+    } as unknown as DownlinkOut;
+    const notifications = new Notifications(rules, {} as Dossiers);
+    const notification = { observation: 0x1_0001, lasts: true } as never;
+    notifications.watch(1 as Row, observation as never, out);
+    notifications.take(notification, undefined, out);
+    now = { instant: 300_000 as Instant, wall: (now.wall + 300_000) as WallTime };
+    notifications.expire(out, () => undefined);
+    t.equal(notifications.size, 1, 'its silence goes on to count');
+    restsOnPending = false;
+    notifications.take(notification, undefined, out);
+    t.strictSame(said, ['as if it had not come', 'RST']);
+    t.end();
+  },
+);
