@@ -334,9 +334,11 @@ export class Associations {
     const ofOwner = sessions.byOwner(owner);
     if (ofOwner !== undefined) this.#remove(ofOwner, 'replaced', out);
     this.#freeAddress(remote, out);
-    if (sessions.size < sessions.capacity) return;
-    this.#counters.evicted++;
-    this.#remove(sessions.leastRecentlyHeard()!, 'evicted', out);
+    // Whoever hears that a session is over may go on with one that sleeps, which takes the room.
+    while (this.isFull) {
+      this.#counters.evicted++;
+      this.#remove(sessions.leastRecentlyHeard()!, 'evicted', out);
+    }
   }
 
   /** Whoever was at this address before is found by its connection ID, or not at all. */

@@ -156,6 +156,29 @@ t.test('a session would speak from where its row was heard before', async t => {
   );
 });
 
+t.test('what wakes while somebody makes room for a new session would have it written over another one', async t => {
+  const associations = new Associations({ ...defaultLimits, maxAssociations: 2 }, new SeededRandom(1), newCounters());
+  const closed: Peer[] = [];
+  const nothing = { transmit: () => undefined, deliver: () => undefined, reserve: () => undefined };
+  const out: AssociationOut = {
+    ...nothing,
+    moving: () => undefined,
+    moved: () => undefined,
+    closed: peer => {
+      closed.push(peer);
+      // Whatever waited for it goes on, on a session of before that sleeps.
+      if (peer === 7)
+        associations.restore(now, sessionState(3 as Peer, at(3), now.wall, established(3, 0xc0a8), 1), out);
+    },
+  };
+  associations.establish(now, 7 as Peer, at(1), established(1, 0xc0a8), out);
+  associations.establish(now, 8 as Peer, at(2), established(2, 0xc0a8), out);
+  associations.establish(now, 9 as Peer, at(4), established(4, 0xc0a8), out);
+  t.strictSame(closed, [7, 8]);
+  t.equal(associations.size, 2);
+  for (const peer of [3, 9]) t.ok(associations.session(peer as Peer), `${peer} is there`);
+});
+
 t.test('nothing is said in a session that is not durable', async t => {
   const { associations, out, sent, delivered, moving } = watched({});
   for (const returnRoutability of [true, false]) {
