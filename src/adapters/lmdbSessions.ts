@@ -59,9 +59,10 @@ export function writeSession(environment: Environment, { change, value }: Prepar
   const fields = decodeFields(present);
   const next =
     change.kind === 'reserved'
-      ? { ...fields, writeMark: Math.max(fields.writeMark, change.writeMark) }
-      : { ...fields, state: change.state, readMark: Math.max(fields.readMark, change.readMark) };
-  void sessions.put(change.credential, encodeFields(next));
+      ? { writeMark: Math.max(fields.writeMark, change.writeMark) }
+      : { readMark: Math.max(fields.readMark, change.readMark) };
+  const state = change.kind === 'state' ? change.state : fields.state;
+  void sessions.put(change.credential, encodeFields({ ...fields, ...next, state }));
 }
 
 /** Inside a transaction: nothing goes on with it, and nothing resumes it. */

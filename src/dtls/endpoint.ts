@@ -92,6 +92,11 @@ export class DtlsEndpoint {
     return this.#associations.session(peer);
   }
 
+  /** Of a session that lives or sleeps: with which credential it was made. */
+  credential(peer: Peer): number | undefined {
+    return this.#associations.session(peer)?.owner.credential ?? this.#sleepers.credential(peer);
+  }
+
   /** The number of the next record to this peer: it never goes back while the session lives, over restarts too. */
   writeSequence(peer: Peer): number | undefined {
     return this.#associations.writeSequence(peer);

@@ -10,6 +10,13 @@ export interface Sleepers {
   byAddress(remote: Remote): SessionState | undefined;
   /** Whether it has one, without handing it over. */
   has(peer: Peer): boolean;
+  /** Whose it is, without handing it over. */
+  credential(peer: Peer): number | undefined;
 }
 
-export const noSleepers: Sleepers = { byPeer: () => undefined, byAddress: () => undefined, has: () => false };
+export const noSleepers: Sleepers = {
+  byPeer: () => undefined,
+  byAddress: () => undefined,
+  has: () => false,
+  credential: () => undefined,
+};

@@ -174,7 +174,8 @@ export function update(
 export function report(contact: Contact, before: Registered): DeviceChange {
   const registration = { ...before.registration, lastContact: contact.wall };
   const lastExchange = exchangeOf(contact, 'changed');
-  return { expected: before.version, record: { ...before, version: before.version + 1, registration, lastExchange } };
+  const record = { ...before, version: before.version + 1, registration, lastExchange };
+  return { expected: before.version, record, before };
 }
 
 /** The operator changed a profile: what registered devices were given is decided again, without waiting for them. */

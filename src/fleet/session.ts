@@ -43,5 +43,7 @@ export type SessionChange =
       readonly state: Bytes;
       readonly readMark: number;
     }
+  /** What came in its records up to this one has taken effect, and the registry does not say so any more. */
+  | { readonly kind: 'read'; readonly credential: CredentialId; readonly peer: Peer; readonly readMark: number }
   /** A restarted server does not go on with it; unless `forget`, it may still be resumed. */
   | { readonly kind: 'ended'; readonly credential: CredentialId; readonly peer: Peer; readonly forget: boolean };

@@ -7,7 +7,9 @@ import { Echo } from '../coap/codec/option.ts';
 import type { Exchange, RequestFault } from '../coap/exchange.ts';
 import type { CoapOut } from '../coap/out.ts';
 import { defaultLimits, retryAfterSeconds } from '../coap/settings.ts';
-import { type CommitResult, emptyCommit, type View } from '../fleet/store.ts';
+import type { CredentialId } from '../fleet/names.ts';
+import type { SessionChange } from '../fleet/session.ts';
+import { type Commit, type CommitResult, emptyCommit, type View } from '../fleet/store.ts';
 import { type Refusal, type RefusalReason, refusal } from '../lwm2m/refusal.ts';
 import { answerTo, unavailable } from '../service/answer.ts';
 import type { DownlinkOut } from '../service/downlinkOut.ts';
@@ -62,7 +64,7 @@ export class Decisions {
     const context = { ...work.context, now: this.#turn.now, view };
     const outcome = isQuestion ? this.#share.take(() => work.decide(context)) : work.decide(context);
     if (outcome.kind === 'commit') {
-      return store.commit(outcome.commit, result => this.#settled(work, outcome, result));
+      return store.commit(this.#withMarks(outcome.commit), result => this.#settled(work, outcome, result));
     }
     if (outcome.kind === 'ask') return this.#askBack(work, outcome);
     if (outcome.kind === 'unfinished') return this.#goOnLater(work, outcome.goOn);
@@ -140,6 +142,21 @@ export class Decisions {
     if (principal.kind !== 'psk' || !this.#isGone(work)) return false;
     const association = view.device(principal.row)?.lastExchange?.association;
     return association !== undefined && association !== work.exchange.peer;
+  }
+
+  /**
+   * A record keeps the number of the DTLS record that changed it last. If that came on a session of another credential of
+   * the device, which may go on after a restart, the number is kept there instead: else a copy would change it once more.
+   */
+  #withMarks(commit: Commit): Commit {
+    const sessions: SessionChange[] = [];
+    for (const { before, record } of commit.devices) {
+      const { association: peer, sequence: readMark } = before?.lastExchange ?? {};
+      if (peer === undefined || readMark === undefined || peer === record.lastExchange?.association) continue;
+      const credential = this.#parts.dtls?.credential(peer) as CredentialId | undefined;
+      if (credential !== undefined) sessions.push({ kind: 'read', credential, peer, readMark });
+    }
+    return sessions.length === 0 ? commit : { ...commit, sessions };
   }
 
   #isGone({ exchange: { peer } }: Work): boolean {

@@ -67,6 +67,11 @@ export class StoredSessions implements Sleepers {
     return this.#slotOf(peer) >= 0;
   }
 
+  credential(peer: Peer): CredentialId | undefined {
+    const slot = this.#slotOf(peer);
+    return slot < 0 ? undefined : (this.#credentials[slot] as CredentialId);
+  }
+
   byPeer(peer: Peer): SessionState | undefined {
     const slot = this.#slotOf(peer);
     return slot < 0 ? undefined : this.#wake(slot);
@@ -133,7 +138,7 @@ export class StoredSessions implements Sleepers {
 
   /**
    * Each change, and each last value, is in the registry with the number of the record it came in: no mark of its own
-   * has to be written.
+   * has to be written, but by the next change, if that comes on the session of another credential.
    */
   #lastChange({ peer, owner }: SessionState): number {
     const view = this.#store.view();

@@ -239,14 +239,17 @@ for (const [name, make] of [
       { kind: 'reserved', credential: id, peer: 2 as Peer, writeMark: 2000 },
       { kind: 'state', credential: id, peer: 2 as Peer, state: utf8('there'), readMark: 9 },
       { kind: 'state', credential: id, peer: 2 as Peer, state: utf8('there'), readMark: 5 },
+      { kind: 'read', credential: id, peer: 2 as Peer, readMark: 12 },
+      { kind: 'read', credential: id, peer: 2 as Peer, readMark: 11 },
     );
     await change(
+      { kind: 'read', credential: id, peer: 1 as Peer, readMark: 99 },
       { kind: 'reserved', credential: id, peer: 1 as Peer, writeMark: 9000 },
       { kind: 'ended', credential: id, peer: 1 as Peer, forget: false },
     );
     const [kept, ...others] = keptSessions(store);
     t.same(others, []);
-    t.match(kept, { peer: 2, writeMark: 3000, readMark: 9, state: utf8('there'), secret: utf8('secret') });
+    t.match(kept, { peer: 2, writeMark: 3000, readMark: 12, state: utf8('there'), secret: utf8('secret') });
     await change({ kind: 'ended', credential: id, peer: 2 as Peer, forget: false });
     t.same(keptSessions(store), []);
     await change({ kind: 'opened', session: session(3) });

@@ -198,6 +198,8 @@ export class MemoryStore implements Store {
       else sessions.put(change.credential, { ...present, ended: true });
     } else if (present.peer !== change.peer) {
       return;
+    } else if (change.kind === 'read') {
+      sessions.put(change.credential, { ...present, readMark: Math.max(present.readMark, change.readMark) });
     } else if (change.kind === 'reserved') {
       sessions.put(change.credential, { ...present, writeMark: Math.max(present.writeMark, change.writeMark) });
     } else {
