@@ -63,6 +63,7 @@ export class Downlink {
     const isWanted = elsewhere || (commit.observations ?? []).length > 0 || this.#desired.has(row);
     if (line === undefined && !isWanted) return;
     const greeted = line ?? this.#lines.open({ ...record, registration }, out);
+    this.#lines.renew(greeted, { ...record, registration });
     greeted.peer = peer ?? greeted.peer;
     greeted.notBefore = after(out.now.instant, this.#delay);
     this.#lines.awake(greeted, out);

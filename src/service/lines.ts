@@ -38,8 +38,7 @@ export class Lines {
 
   open(record: Registered, { now }: DownlinkOut): Line {
     const { row, registration } = record;
-    const { allocation } = this.#dossiers.of(record);
-    const awake = registration.queueMode ? seconds(allocation.queue.awake) : Number.POSITIVE_INFINITY;
+    const awake = this.#awakeTime(record);
     const sinceContact = now.wall - registration.lastContact;
     // The clock was set back since then: nobody knows how long ago it was, and what is sent to who sleeps is lost.
     const left = sinceContact < 0 && registration.queueMode ? 0 : awake - sinceContact;
@@ -57,6 +56,11 @@ export class Lines {
     };
     this.#lines.set(row, line);
     return line;
+  }
+
+  /** The device said anew what it is: how long it listens, too. */
+  renew(line: Line, record: Registered): void {
+    line.awake = this.#awakeTime(record);
   }
 
   close({ row }: Line): void {
@@ -123,6 +127,11 @@ export class Lines {
     line.notBefore = after(now.instant, crowdedDelay);
   }
 
+  #awakeTime(record: Registered): Milliseconds {
+    const { allocation } = this.#dossiers.of(record);
+    return record.registration.queueMode ? seconds(allocation.queue.awake) : Number.POSITIVE_INFINITY;
+  }
+
   #tell(line: Line, type: 'awake' | 'asleep', out: DownlinkOut): void {
     const record = out.view().device(line.row);
     if (record?.registration === undefined) return;
@@ -134,7 +143,7 @@ export class Lines {
 export interface Line {
   readonly row: Row;
   /** For how long the device listens after a message; infinite without queue mode. */
-  readonly awake: Milliseconds;
+  awake: Milliseconds;
   /** The association it was heard on last. */
   peer: Peer | undefined;
   awakeUntil: Instant;

@@ -3,7 +3,7 @@ import type { Peer } from '../../../src/base/peer.ts';
 import type { Instant, Now } from '../../../src/base/time.ts';
 import { type CommandId, newCommand } from '../../../src/fleet/command.ts';
 import type { Row } from '../../../src/fleet/names.ts';
-import type { Commit } from '../../../src/fleet/store.ts';
+import { type Commit, emptyCommit } from '../../../src/fleet/store.ts';
 import type { Dossiers } from '../../../src/service/dossier.ts';
 import { Downlink, linesInTurn } from '../../../src/service/downlink.ts';
 import type { DownlinkOut } from '../../../src/service/downlinkOut.ts';
@@ -65,3 +65,37 @@ t.test('a device that sleeps would count as awake when the clock was set back, a
   t.strictSame(states, ['sent'], 'it is awake when it speaks');
   t.end();
 });
+
+t.test(
+  'a device that registers anew in queue mode would count as awake for ever, while something is wanted of it',
+  t => {
+    let now: Now = { instant: 1_000_000 as Instant, wall };
+    let queueMode = false;
+    const states: string[] = [];
+    const out = {
+      get now() {
+        return now;
+      },
+      view: () => ({
+        device: (row: Row) => sampleRecord(row, { queueMode }),
+        observations: () => [],
+        commands: () => [newCommand(1 as CommandId, { kind: 'execute', paths: ['/3/0/4'] }, wall)],
+        desired: () => [],
+      }),
+      commit: ({ commands = [] }: Commit) => states.push(...commands.map(({ command }) => command!.state)),
+      reach: () => (now.instant > 1_000_000 ? 7 : undefined),
+      isThere: () => true,
+    } as unknown as DownlinkOut;
+    const dossiers = { of: () => ({ allocation: { queue: { awake: 90 } } }) } as unknown as Dossiers;
+    const downlink = new Downlink(rules, dossiers, () => undefined);
+    downlink.look(1 as Row, out);
+    queueMode = true;
+    downlink.changed(sampleRecord(1, { queueMode }), emptyCommit, undefined, out);
+    now = { instant: 1_200_000 as Instant, wall: (wall + 200_000) as typeof wall };
+    downlink.look(1 as Row, out);
+    t.strictSame(states, [], 'it sleeps');
+    downlink.heard(1 as Row, 7 as Peer, out);
+    t.strictSame(states, ['sent']);
+    t.end();
+  },
+);
