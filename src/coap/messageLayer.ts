@@ -58,8 +58,8 @@ export class MessageLayer {
     const seen = this.seen.look(peer, messageId);
     if (seen === 'new') return false;
     this.counters.duplicates++;
-    // A duplicate while the answer is owed: it will go out once, so this one is dropped.
-    if (seen !== 'pending' && confirmable) out.transmit(peer, seen);
+    // A duplicate while the answer is owed: it will go out once, so this one is dropped. Silence is answered with silence.
+    if (seen !== 'pending' && seen.length > 0 && confirmable) out.transmit(peer, seen);
     return true;
   }
 

@@ -12,7 +12,7 @@ import { formatVersion } from './version.ts';
 export function writeRegistrationMap(request: MapContent, form: 'compact' | 'text'): Bytes {
   const { description: d } = request;
   const compact = form === 'compact';
-  const map = new Map<number | string, unknown>();
+  const map = new Map<number | bigint | string, unknown>();
   const put = (name: string, value: unknown) => {
     if (value !== undefined) map.set(compact ? numberOf(mapKeys, name) : name, value);
   };
@@ -40,9 +40,14 @@ export function writeRegistrationMap(request: MapContent, form: 'compact' | 'tex
   put('awake', d?.awake);
   put('boot', d?.bootId === undefined ? undefined : fromHex(d.bootId));
   for (const [name, value] of Object.entries(d?.extra ?? {}))
-    map.set(/^-?\d+$/.test(name) ? Number(name) : name, asMaps(value));
+    map.set(/^-?\d+$/.test(name) ? integerKey(Number(name)) : name, asMaps(value));
   const encoded = encoder.encode(map);
   return new Uint8Array(encoded.buffer, encoded.byteOffset, encoded.length).slice();
+}
+
+/** The encoder writes numbers of more than 32 bits as floating point, which no key may be. */
+function integerKey(key: number): number | bigint {
+  return Math.abs(key) > 0xffff_ffff ? BigInt(key) : key;
 }
 
 /** What can stand in the map: of a registration everything, of an update what changed. */

@@ -87,7 +87,7 @@ function dateTime(item: CborItem): Time | undefined {
 }
 
 function epoch(item: CborItem): Time | undefined {
-  return typeof item === 'number' && Number.isFinite(item) ? { unix: Math.floor(item) } : undefined;
+  return typeof item === 'number' && Number.isSafeInteger(Math.floor(item)) ? { unix: Math.floor(item) } : undefined;
 }
 
 /** An exponent of ten and a mantissa (RFC 8949 §3.4.4): by way of text, which rounds once. */
