@@ -20,6 +20,19 @@ t.test('after a restart numbers would be used that the disk has not reserved', t
   t.end();
 });
 
+t.test('a session that the disk did not take would keep its place, and nobody could use it', t => {
+  const world = new SmallWorld();
+  const device = world.device('node-1');
+  world.diskFails = true;
+  device.connect();
+  t.strictSame(device.said, []);
+  t.equal(world.dtls.sizes().associations, 0);
+  world.diskFails = false;
+  device.connect().register();
+  t.strictSame(device.said, ['connected', 'register 2.01']);
+  t.end();
+});
+
 t.test('a registration whose end the disk refused would stay for ever', t => {
   for (const fault of ['write', 'flush', 'conflict'] as const) {
     const { world, device } = registered();

@@ -76,6 +76,10 @@ export class SmallWorld {
     return this.#server.coap;
   }
 
+  get dtls(): DtlsEndpoint {
+    return this.#server.dtls;
+  }
+
   device(name: string, options: SmallDeviceOptions = {}): SmallDevice {
     const device = new SmallDevice(this, name, this.devices.length, options);
     this.devices.push(device);
@@ -289,6 +293,7 @@ class Running {
   readonly service: Service;
   readonly store: MemoryStore;
   readonly coap: CoapEndpoint;
+  readonly dtls: DtlsEndpoint;
   readonly datapath: Datapath;
   due = never;
   #ended = false;
@@ -313,7 +318,7 @@ class Running {
       () => undefined,
       peer => this.datapath.overslept(peer),
     );
-    const dtls = new DtlsEndpoint({
+    this.dtls = new DtlsEndpoint({
       random: random.fork(),
       firstPeer,
       sleepers: stored,
@@ -324,10 +329,10 @@ class Running {
       }),
       suites: cipherSuites,
     });
-    this.coap = coapOver(dtls, { random: random.fork() });
+    this.coap = coapOver(this.dtls, { random: random.fork() });
     this.datapath = new Datapath({
       coap: this.coap,
-      dtls,
+      dtls: this.dtls,
       service: this.service,
       store: this.store,
       report: createReport(pino({ level: 'silent' })),
