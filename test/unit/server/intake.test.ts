@@ -71,6 +71,21 @@ t.test('a hello behind another record of its datagram would go first, however ma
   t.strictSame(intake.counters, { loopBehind: 0, storeBehind: 0 });
 });
 
+t.test('a record that looks a little like a hello would wait among them', async t => {
+  const { served, intake } = world(100);
+  for (const [what, ...bytes] of [
+    ['the next flight of a handshake', 22, 0, 0, 16],
+    ['a Finished again, whose first byte is anything', 22, 0, 1, 1],
+    ['the same after more epochs than there are', 22, 1, 0, 1],
+    ['a warning in clear', 21, 0, 0, 1],
+  ] as const) {
+    const [type, high, low, first] = bytes;
+    served.length = 0;
+    intake.receive(remote, Uint8Array.of(type, 0xfe, 0xfd, high, low, 0, 0, 0, 0, 0, 9, 0, 2, first, 0));
+    t.equal(served.length, 1, what);
+  }
+});
+
 t.test('hellos would be served while the system loses records of devices that it has no room for', async t => {
   const { turn } = world(100);
   const busy = Array.from({ length: 32 }, () => record);
