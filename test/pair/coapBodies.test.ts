@@ -168,6 +168,15 @@ t.test('a server that cannot hold the first block gets it again in its size', as
   t.match(pair.client.responses, [{ code: '4.13' }], 'and one that wants none says so at last');
 });
 
+t.test('a server that refuses a body in the size it came in would get its first block again and again', async t => {
+  const pair = new CoapPair({ client: small });
+  pair.client.ask(post(body(150)));
+  const tooLarge = Options.empty.with(Block1, value(0, true, 64));
+  pair.client.hear(response(last(pair.client.sent), ResponseCode.RequestEntityTooLarge, tooLarge));
+  t.same(blocks(pair.client.sent, Block1), ['0/1/64']);
+  t.match(pair.client.responses, [{ code: '4.13' }]);
+});
+
 t.test('a server that takes each block by itself gets all of them', async t => {
   const pair = new CoapPair({ client: small });
   pair.client.ask(post(body(150)));
@@ -349,6 +358,7 @@ t.test('an answer that never ends, jumps or changes under way is given up', asyn
       ],
     ],
     ['a block is too short', 'bad-response', [[0, 60]]],
+    ['a block is too long', 'bad-response', [[0, 128]]],
     [
       'another answer than the one before',
       'bad-response',
