@@ -218,8 +218,7 @@ export class Requests {
     this.#deadlines.clear(request.handle);
     if (!request.outstanding) return undefined;
     request.outstanding = false;
-    const line = this.#byPeer.get(request.peer);
-    if (line === undefined) return undefined;
+    const line = this.#byPeer.get(request.peer)!;
     const next = line.queue.shift();
     if (next === undefined) {
       line.active--;
