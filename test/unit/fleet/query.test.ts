@@ -2,9 +2,10 @@ import t from 'tap';
 import type { WallTime } from '../../../src/base/time.ts';
 import { DeviceAttributes } from '../../../src/fleet/attributes.ts';
 import type { Row } from '../../../src/fleet/names.ts';
-import { compile, isQueryFault, parseQuery } from '../../../src/fleet/query.ts';
+import { type Condition, compile, isQueryFault, parseQuery } from '../../../src/fleet/query.ts';
 import { findByScan } from '../../../src/fleet/store.ts';
-import { rules, sampleRecord, wall } from '../../support/records.ts';
+import { termsOf } from '../../../src/fleet/terms.ts';
+import { rules, sampleRecord, unregistered, wall } from '../../support/records.ts';
 
 const device = sampleRecord(7, {
   name: 'node-7',
@@ -23,9 +24,23 @@ const device = sampleRecord(7, {
 });
 
 function holds(text: string, now = wall): boolean {
-  const parsed = parseQuery(text);
-  if (isQueryFault(parsed)) throw new Error(`${parsed.position}: ${parsed.message}`);
-  return compile(parsed, { now, rules }).every(test => test.passes(new DeviceAttributes(device)));
+  return compile(parsed(text), { now, rules }).every(test => test.passes(new DeviceAttributes(device)));
+}
+
+/** Whether the index, asked for the device by all conditions, has it among what it names. */
+function isNamed(text: string): boolean {
+  const kept = termsOf(device);
+  return compile(parsed(text), { now: wall, rules }).every(({ terms }) => {
+    if (terms === undefined || 'endpoint' in terms) return true;
+    if ('any' in terms) return terms.any.some(term => kept.includes(term));
+    return kept.some(term => terms.from <= term && term < terms.until);
+  });
+}
+
+function parsed(text: string): readonly Condition[] {
+  const conditions = parseQuery(text);
+  if (isQueryFault(conditions)) throw new Error(`${conditions.position}: ${conditions.message}`);
+  return conditions;
 }
 
 t.test('a device is found by everything that it is asked for by, and by nothing else', async t => {
@@ -50,12 +65,16 @@ t.test('a device is found by everything that it is asked for by, and by nothing 
     'lifetime=300',
     'lifetime!=299',
     'lifetime<=5m',
+    'lastContact<=5d',
+    'lastContact<5d',
+    'lastContact>5s',
     '-7=21 and -8=true',
     'address=192.0.2.7',
     'serial!=5',
     'object=3303 AND model=X-1\n and lastContact < 1h',
   ]) {
     t.ok(holds(text), text);
+    t.ok(isNamed(text), `${text}, of the index`);
   }
   for (const text of [
     'object=330',
@@ -72,12 +91,22 @@ t.test('a device is found by everything that it is asked for by, and by nothing 
     'lifetime>5m',
     'lifetime!=300',
     '-8=1',
+    '-8="[object Object]"',
+    'base=coap*',
     'object=3303 and model=X-2',
     'model!=X-1',
   ]) {
     t.notOk(holds(text), text);
   }
   t.ok(holds('state=lapsed', (wall + 300_000) as WallTime), 'and its lifetime ends it');
+});
+
+t.test('a device that is not registered has no address and no lifetime to be asked for', async t => {
+  const known = new DeviceAttributes(unregistered(8, 'node-8'));
+  for (const text of ['address=192.0.2.7', 'address!=192.0.2.7', 'lifetime<5m', 'lifetime!=300', 'lastContact>1m']) {
+    const [test] = compile(parsed(text), { now: wall, rules });
+    t.notOk(test!.passes(known), text);
+  }
 });
 
 t.test('a search through all records goes on behind the page that was full', async t => {
