@@ -26,7 +26,11 @@ import {
   update,
 } from '../../../src/fleet/registration.ts';
 import { isRefusal } from '../../../src/lwm2m/refusal.ts';
-import { emptyDescription, type RegistrationRequest } from '../../../src/lwm2m/registrationRequest.ts';
+import {
+  emptyDescription,
+  type RegistrationRequest,
+  type UpdateRequest,
+} from '../../../src/lwm2m/registrationRequest.ts';
 
 const start = 1_700_000_000_000 as WallTime;
 const name = 'node-1' as EndpointName;
@@ -112,6 +116,19 @@ t.test('an update restarts the lifetime, says where the device is, and leaves th
   t.match(record, { version: 2, generation: 0, lastExchange: { answer: 'changed', sequence: 11 } });
   const longer = updated(record, { wall: after(150) }, { lifetime: 1000 }).record;
   t.match(longer.registration, { lifetime: 1000, expires: after(1150) });
+});
+
+t.test('an update would be told of with what it did not say', async t => {
+  const first = registered().record;
+  const told = (from: Partial<Contact>, parts?: Partial<UpdateRequest>) =>
+    updated(first, from, parts).commit.events.map(({ details }) => details);
+  const objects = [{ id: 3, version: undefined, instances: [0] }];
+  t.strictSame(told({}), [undefined]);
+  t.strictSame(told({ address: '198.51.100.9' }), [{ address: '198.51.100.9', port: 5683 }]);
+  t.strictSame(told({ port: 7777 }), [{ address: '192.0.2.1', port: 7777 }]);
+  t.strictSame(told({}, { lifetime: 60 }), [{ lifetime: 60 }]);
+  t.strictSame(told({}, { description: { objects } }), [{ objects: true }]);
+  t.strictSame(told({}, { description: { base: 'coap://a.example.com' } }), [undefined]);
 });
 
 t.test(
@@ -281,7 +298,7 @@ function registered(
   return decision(register(rules, contact(from), request(parts), name, undefined, row, before, []));
 }
 
-function updated(before: DeviceRecord, from: Partial<Contact>, parts: { lifetime?: number } = {}): Decision {
+function updated(before: DeviceRecord, from: Partial<Contact>, parts: Partial<UpdateRequest> = {}): Decision {
   const nothing = { lifetime: undefined, binding: undefined, queueMode: undefined, sms: undefined };
   const wanted = { ...nothing, description: undefined, ...parts };
   return decision(update(rules, contact(from), wanted, withRegistration(before), []));
