@@ -49,6 +49,21 @@ t.test('bad input is refused with 4.xx, by each dialect, and leaves nothing behi
   }
 });
 
+t.test('what is no name, or the name of somebody else, would be taken for the own one of a credential', async t => {
+  for (const [query, code, why] of [
+    ['lwm2m=1.1&ep=', '4.00', 'bad-endpoint-name'],
+    ['lwm2m=1.1&ep=no\nde', '4.00', 'bad-endpoint-name'],
+    ['lwm2m=1.1&d=', '4.00', 'bad-endpoint-name'],
+    ['lwm2m=1.1&d=floor-3', '4.00', 'foreign-sector'],
+    ['lwm2m=1.1&ep=other', '4.00', 'foreign-endpoint-name'],
+    ['lwm2m=1.1&ep=node', '2.01', undefined],
+  ] as const) {
+    const registrar = new Registrar();
+    t.equal(codeOf(registrar.register({ query, ...objects }, { psk: 'node' })), code, query);
+    t.equal(registrar.refused, why, query);
+  }
+});
+
 t.test('lt=0 is infinite where LwM2M 1.1 says so, and refused elsewhere', async t => {
   const table: readonly [query: string, code: string][] = [
     ['ep=node&lt=0', '4.00'],
