@@ -266,5 +266,5 @@ const recordsForLinks = 16;
 const maxTurns = 3000;
 /** A page of fifty devices that say much of themselves, each time that it has changed. */
 const observableTurns = 3;
-const maxPages = 1024;
+export const maxPages = 1024;
 const pageLifetime = seconds(60);

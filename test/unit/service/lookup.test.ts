@@ -4,12 +4,12 @@ import type { Peer } from '../../../src/base/peer.ts';
 import type { Instant, Now, WallTime } from '../../../src/base/time.ts';
 import { codeText, Method } from '../../../src/coap/codec/code.ts';
 import type { Reply } from '../../../src/coap/codec/message.ts';
-import { ETag, MaxAge, Observe, Options } from '../../../src/coap/codec/option.ts';
+import { ETag, MaxAge, Observe, Options, UriQuery } from '../../../src/coap/codec/option.ts';
 import type { Exchange } from '../../../src/coap/exchange.ts';
 import type { Row } from '../../../src/fleet/names.ts';
 import type { Store } from '../../../src/fleet/store.ts';
 import { KeptAnswers } from '../../../src/service/keptAnswers.ts';
-import { LookupInterface } from '../../../src/service/lookup.ts';
+import { LookupInterface, maxPages } from '../../../src/service/lookup.ts';
 import { Observers } from '../../../src/service/observers.ts';
 import type { RequestContext } from '../../../src/service/outcome.ts';
 import { rules, sampleRecord, wall } from '../../support/records.ts';
@@ -112,5 +112,45 @@ t.test('who has an older answer, and says so with each block, would never read t
     '2.05',
     'of which a block is cut',
   );
+  t.end();
+});
+
+t.test('where pages begin would be kept without end, or looked for anew with each', t => {
+  const begun: number[] = [];
+  let seconds = 0;
+  const lookup = new LookupInterface(
+    { insecureCoap: true, openLookup: false },
+    rules,
+    new Observers(),
+    new KeptAnswers(),
+  );
+  const page = (query: string) => {
+    const options = query.split('&').reduce((before, parameter) => before.with(UriQuery, parameter), Options.empty);
+    const message = { kind: 'request', type: 'CON', messageId: 1, token: noBytes, payload: noBytes } as const;
+    begun.length = 0;
+    const context = {
+      now: { instant: (1000 * seconds) as Instant, wall },
+      find: (_: unknown, from: Row) => {
+        begun.push(from);
+        return { records: [sampleRecord(from)], next: (from + 1) as Row };
+      },
+      principal: { kind: 'operator', credential: 1 },
+      address: '192.0.2.1',
+      peer,
+      exchange: { peer, messageId: 1, token: noBytes, block2: undefined },
+    } as unknown as RequestContext;
+    let outcome = lookup.get('ep', { ...message, code: Method.GET, options }, context);
+    while (outcome.kind === 'unfinished') outcome = outcome.goOn(context);
+    return begun[0];
+  };
+  t.equal(page('page=0&count=3'), 1);
+  t.equal(page('page=1&count=3'), 3, 'in the device that the one before ended with');
+  t.equal(page('page=1&count=3'), 3);
+  t.equal(page('page=1&count=2'), 1, 'of another search');
+  seconds = 61;
+  t.equal(page('page=1&count=3'), 1, 'not for long, for meanwhile devices come and go');
+  t.equal(page('page=2&count=3'), 6);
+  for (let n = 0; n < maxPages; n++) page(`ep=node-${n}*&count=1`);
+  t.equal(page('page=2&count=3'), 1, 'the oldest makes room');
   t.end();
 });

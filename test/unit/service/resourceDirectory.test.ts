@@ -129,6 +129,23 @@ t.test('§6.2, a resource lookup by resource type, and by pages', async t => {
   }
 });
 
+t.test('a device would see the pages of others, and they would see its own', async t => {
+  const registrar = new Registrar();
+  const named = (name: string, payload: string) => register(registrar, `ep=${name}`, payload, { psk: name });
+  for (const [name, payload] of [
+    ['a', '</a/1>,</a/2>'],
+    ['b', '</b/1>'],
+    ['c', '</c/1>,</c/2>,</c/3>'],
+  ] as const)
+    named(name, payload);
+  const page = (number: number, caller: Caller) =>
+    hrefs(registrar.get(`/rd-lookup/res?page=${number}&count=1`, {}, caller)).map(href => href.slice(-4));
+  const operator = { operator: 'meg' };
+  t.strictSame(page(1, { psk: 'c' }), ['/c/2'], 'it has three, and they are all there is');
+  t.strictSame(page(2, operator), ['/b/1'], "what it has gone through is nobody else's beginning");
+  t.strictSame(page(3, { psk: 'c' }), [], 'nor is theirs its own');
+});
+
 t.test('§6.2, all links of all endpoints of an endpoint type', async t => {
   const registrar = new Registrar();
   for (const name of ['sensor1', 'sensor2']) {
