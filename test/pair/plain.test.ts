@@ -1,8 +1,8 @@
 import t from 'tap';
-import { type Bytes, utf8 } from '../../src/base/bytes.ts';
+import { type Bytes, noBytes, utf8 } from '../../src/base/bytes.ts';
 import { seconds } from '../../src/base/time.ts';
 import { Method } from '../../src/coap/codec/code.ts';
-import { decodeMessage, type Message, type Request } from '../../src/coap/codec/message.ts';
+import { decodeMessage, encodeMessage, type Message, type Request } from '../../src/coap/codec/message.ts';
 import { ContentFormat, Echo, Options, UriPath, UriQuery } from '../../src/coap/codec/option.ts';
 import { observerLimits } from '../../src/service/observers.ts';
 import { SmallStranger } from '../support/smallStranger.ts';
@@ -66,6 +66,29 @@ t.test('those who made room on plain CoAP would be counted among those who obser
     const { echo } = stranger.get('/rd-lookup/ep');
     t.type(stranger.get('/rd-lookup/ep', { observe: true, echo }).observe, 'number');
   }
+  t.end();
+});
+
+t.test('the answer to an address that made room before it was stored would end the server', t => {
+  const { world, stranger } = fleet(0);
+  const options = query(['rd'], 'ep=late', 'lwm2m=1.1').with(ContentFormat, 40);
+  const register: Request = {
+    kind: 'request',
+    type: 'CON',
+    messageId: 1,
+    token: noBytes,
+    code: Method.POST,
+    options,
+    payload: utf8('</3/0>'),
+  };
+  const ping = encodeMessage({ kind: 'empty', type: 'CON', messageId: 1 });
+  world.toServer(stranger, encodeMessage(register));
+  for (let n = 0; n < 16; n++) world.toServer(new SmallStranger(world, 52_000 + n), ping);
+  world.run(100);
+  t.strictSame(stranger.received, [], 'nobody knows any more where it was');
+  world.toServer(stranger, encodeMessage({ ...register, messageId: 2 }));
+  world.run(100);
+  t.equal(stranger.received.length, 1, 'it registers again');
   t.end();
 });
 

@@ -96,36 +96,39 @@ t.test('whoever is put off with 5.03 would be told nevertheless of what he asked
 
 t.test('whoever asks and leaves before it is his turn would be counted among those who observe for ever', t => {
   const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
-  let isThere = true;
-  const parts = {
-    store: { view: () => ({ restsOnPending: false }) },
-    coap: { acknowledge: () => undefined },
-    dtls: { session: () => (isThere ? {} : undefined) },
-  } as unknown as DatapathParts;
-  const turn = new Turn(
-    () => now,
-    () => undefined,
-  );
-  const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
-  let turns = 0;
-  const decide: Work['decide'] = () => {
-    turns++;
-    return { kind: 'unfinished', goOn: decide };
-  };
-  decisions.decide({
-    exchange: { ...exchange, code: Method.GET },
-    context: { addressProved: true, principal: { kind: 'anonymous' } } as Work['context'],
-    decide,
-    limit: unlimited,
-    searching: false,
-    attempts: 0,
-  });
-  decisions.goOn();
-  t.equal(turns, 2);
-  isThere = false;
-  decisions.goOn();
-  t.equal(turns, 2, 'its question is not looked into any more');
-  t.equal(decisions.nextTurn(), undefined, 'nor does it wait');
+  for (const peer of [1, firstPlainPeer] as Peer[]) {
+    let isThere = true;
+    const parts = {
+      store: { view: () => ({ restsOnPending: false }) },
+      coap: { acknowledge: () => undefined },
+      dtls: { session: () => (isThere && peer === 1 ? {} : undefined) },
+      plain: { remote: () => (isThere && peer !== 1 ? {} : undefined) },
+    } as unknown as DatapathParts;
+    const turn = new Turn(
+      () => now,
+      () => undefined,
+    );
+    const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
+    let turns = 0;
+    const decide: Work['decide'] = () => {
+      turns++;
+      return { kind: 'unfinished', goOn: decide };
+    };
+    decisions.decide({
+      exchange: { ...exchange, peer, code: Method.GET },
+      context: { addressProved: true, principal: { kind: 'anonymous' } } as Work['context'],
+      decide,
+      limit: unlimited,
+      searching: false,
+      attempts: 0,
+    });
+    decisions.goOn();
+    t.equal(turns, 2);
+    isThere = false;
+    decisions.goOn();
+    t.equal(turns, 2, 'its question is not looked into any more');
+    t.equal(decisions.nextTurn(), undefined, 'nor does it wait');
+  }
   t.end();
 });
 
@@ -133,7 +136,7 @@ t.test('a removal that is decided again would end what the device was told on it
   const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
   const settled: ((result: 'conflict') => void)[] = [];
   let isThere = true;
-  let last = { association: 1 as Peer };
+  let last: { association: Peer } | undefined = { association: 1 as Peer };
   const parts = {
     store: {
       view: () => ({ restsOnPending: false, device: () => ({ lastExchange: last }) }),
@@ -163,9 +166,12 @@ t.test('a removal that is decided again would end what the device was told on it
   isThere = false;
   settled.shift()!('conflict');
   t.equal(decided, 3, 'who leaves at once after his removal has left');
+  last = undefined;
+  settled.shift()!('conflict');
+  t.equal(decided, 4, 'nor has anybody spoken for him on another session');
   last = { association: 2 as Peer };
   settled.shift()!('conflict');
-  t.equal(decided, 3, 'who has come back since then has not');
+  t.equal(decided, 4, 'who has come back since then has not');
 });
 
 t.test('what is kept of a peer would be kept for ever if it left before its change was durable', async t => {
