@@ -2,12 +2,15 @@ import t, { type Test } from 'tap';
 import { utf8 } from '../../src/base/bytes.ts';
 import type { Peer } from '../../src/base/peer.ts';
 import type { WallTime } from '../../src/base/time.ts';
+import { type CommandId, newCommand } from '../../src/fleet/command.ts';
 import { noRow } from '../../src/fleet/credential.ts';
 import { type Desired, delivered, desire } from '../../src/fleet/desired.ts';
 import type { EndpointName, Row } from '../../src/fleet/names.ts';
+import { type ObservationChange, wanted } from '../../src/fleet/observation.ts';
 import type { SessionChange, SessionRow } from '../../src/fleet/session.ts';
 import { type Commit, type CommitResult, emptyCommit, type Store } from '../../src/fleet/store.ts';
-import { resourcePath } from '../../src/lwm2m/path.ts';
+import type { LastValue } from '../../src/fleet/value.ts';
+import { type Path, resourcePath, rootPath, type ValuePath } from '../../src/lwm2m/path.ts';
 import { keptSessions } from '../support/keptSessions.ts';
 import { wall } from '../support/records.ts';
 import { changeOf, lmdbSubject, memorySubject, recordOf, type StoreSubject } from '../support/storeSubjects.ts';
@@ -76,6 +79,91 @@ for (const [name, make] of [
       t.strictSame(reopened.view().desired(row), []);
     },
   );
+
+  check('what is kept for a registration would outlive it, or be written over unseen', async (t, subject) => {
+    const { store } = subject;
+    const { row } = await subject.addCredential('node-1', identity);
+    const registered = (version: number, generation: number) => ({
+      ...changeOf({ ...recordOf(row, version, 'node-1'), generation }),
+      events: [],
+    });
+    const kinds: Readonly<Record<string, (generation: number, expected: number) => Partial<Commit>>> = {
+      observation: (generation, expected) => ({
+        observations: [{ row, generation, id: 1, expected, observation: observationOf(expected + 1) }],
+      }),
+      command: (generation, expected) => ({
+        commands: [
+          { row, generation, id: commandId, expected, command: { ...reboot(commandId), version: expected + 1 } },
+        ],
+      }),
+      value: generation => ({ values: [{ row, generation, value: readingOf(temperature) }] }),
+    };
+    const kept = () => {
+      const view = store.view();
+      return [view.observations(row), view.commands(row), view.values(row, rootPath)].map(({ length }) => length);
+    };
+    const change = (what: string, generation: number, expected: number, before: Commit = emptyCommit) =>
+      commit(store, { ...before, ...kinds[what]!(generation, expected) });
+    await commit(store, registered(2, 0));
+    for (const what in kinds) {
+      t.equal(await change(what, 1, 0), 'conflict', `${what} of another registration`);
+      t.equal(await change(what, 0, 0), 'durable', what);
+      if (what === 'value') continue;
+      t.equal(await change(what, 0, 0), 'conflict', `${what} that is there already`);
+      t.equal(await change(what, 0, 1), 'durable');
+    }
+    t.strictSame(kept(), [1, 1, 1]);
+    await subject.forget('node-1');
+    await commit(store, emptyCommit);
+    t.strictSame(kept(), [0, 0, 0], 'all goes with the registration');
+    let { version } = store.view().device(row)!;
+    for (const what in kinds) {
+      t.equal(await change(what, 0, 0), 'conflict', `${what} of what is over`);
+      t.equal(await change(what, 0, 0, registered(version + 1, 1)), 'conflict', 'with one of before');
+      t.equal(await change(what, 1, 0, registered(++version, 1)), 'durable', 'with the registration it is for');
+    }
+    t.strictSame(kept(), [1, 1, 1]);
+    const first = { ...changeOf(recordOf(900, 1)), observations: [] as ObservationChange[] };
+    first.observations.push({ row: 900 as Row, generation: 0, id: 1, expected: 0, observation: observationOf(1) });
+    t.equal(await commit(store, first), 'durable', 'nobody knew the device before');
+  });
+
+  check('at the start a device would be forgotten of which only one thing is wanted', async (t, { store }) => {
+    const [generation, expected] = [0, 0];
+    for (let row = 1; row <= 5; row++) await commit(store, changeOf(recordOf(row, 1)));
+    const desired = desire(temperature, 20, undefined, wall);
+    const work: readonly Partial<Commit>[] = [
+      { observations: [{ row: 1 as Row, generation, id: 1, expected, observation: observationOf(1) }] },
+      { commands: [{ row: 2 as Row, generation, id: commandId, expected, command: reboot(commandId) }] },
+      { desired: [3, 4].map(row => ({ row: row as Row, path: temperature, expected, desired })) },
+    ];
+    for (const one of work) t.equal(await commit(store, { ...emptyCommit, ...one }), 'durable');
+    t.strictSame(new Set(store.rowsWithWork()), new Set([1, 2, 3, 4]));
+  });
+
+  check('values are found by what they stand under, and not by how it is spelled', async (t, { store }) => {
+    const row = 1 as Row;
+    await commit(store, changeOf(recordOf(row, 1)));
+    const paths = [
+      [3, 0, 1],
+      [3, 0, 10],
+      [3, 1, 1],
+      [33, 0, 1],
+    ].map(([object, instance, resource]) => resourcePath(object!, instance!, resource!));
+    await commit(store, {
+      ...emptyCommit,
+      values: paths.map(path => ({ row, generation: 0, value: readingOf(path) })),
+    });
+    const below = (path: string) =>
+      store
+        .view()
+        .values(row, path as Path)
+        .map(value => value.path);
+    t.strictSame(below('/'), paths);
+    t.strictSame(below('/3'), paths.slice(0, 3));
+    t.strictSame(below('/3/0'), paths.slice(0, 2));
+    t.strictSame(below('/3/0/1'), paths.slice(0, 1));
+  });
 
   check('an operator has no row, and its name is taken', async (t, subject) => {
     await subject.addOperator('dashboard', utf8('dashboard'));
@@ -313,6 +401,24 @@ for (const [name, make] of [
     t.same(again.events(1, 10), events);
     t.ok(again.view().credential(identity));
   });
+}
+
+const temperature = resourcePath(3303, 0, 5700);
+const commandId = 7 as CommandId;
+const reboot = (id: CommandId) => newCommand(id, { kind: 'execute', paths: ['/3/0/4'] }, wall);
+const observationOf = (version: number) =>
+  wanted({ paths: [temperature], attributes: {}, source: 'operator' }, 1, version, wall);
+
+function readingOf(path: ValuePath): LastValue {
+  return {
+    path,
+    value: 21.5,
+    received: wall,
+    measured: undefined,
+    source: 'read',
+    peer: undefined,
+    sequence: undefined,
+  };
 }
 
 function commit(store: Store, wanted: Commit): Promise<CommitResult> {
