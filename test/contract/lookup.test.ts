@@ -160,6 +160,32 @@ t.test('no question, however nasty, has the store look at more than a turn has t
   }
 });
 
+t.test('a question whose beginning so many have that the index gives up would find only some of them', async t => {
+  const { store } = await openStore(t);
+  const models = Array.from({ length: 4200 }, (_, i) =>
+    put(store, sampleRecord(i + 1, { description: { metadata: { model: `a${i}` } } })),
+  );
+  await Promise.all(models);
+  t.equal(all(store, asked('model=a*')).length, 4200, 'of words');
+  t.equal(all(store, asked('ep=*')).length, 4200, 'of names');
+  const sectors = Array.from({ length: 300 }, (_, i) =>
+    put(store, sampleRecord(4201 + i, { name: 'same', sector: `floor-${i}` })),
+  );
+  await Promise.all(sectors);
+  t.equal(all(store, asked('ep=same')).length, 300, 'of sectors');
+});
+
+t.test('a question about a registry of millions, of which hardly anybody is left, would stop the server', async t => {
+  const { store } = await openStore(t);
+  const last = 4096 * 3000;
+  await Promise.all([1, last].map(row => put(store, sampleRecord(row))));
+  let turns = 1;
+  let page = store.find(asked('dialect=rd'), 1 as Row, 10);
+  for (; page.next !== undefined; turns++) page = store.find(asked('dialect=rd'), page.next, 10);
+  t.ok(turns > 2, `${turns} turns`);
+  t.equal(all(store, asked('dialect=cbor')).length, 2);
+});
+
 t.test('devices that say much of themselves would have everybody wait for a question about them', async t => {
   const { store } = await openStore(t);
   const links = Array.from({ length: 130 }, (_, n) => ({ href: `/s/${n}`, attributes: { rt: `t${n % 7}` } }));
