@@ -13,12 +13,13 @@ import { type Commit, type CommitResult, emptyCommit, type View } from '../fleet
 import { type Refusal, type RefusalReason, refusal } from '../lwm2m/refusal.ts';
 import { answerTo, unavailable } from '../service/answer.ts';
 import type { DownlinkOut } from '../service/downlinkOut.ts';
-import type { Outcome, Questions, RequestContext } from '../service/outcome.ts';
+import type { Outcome, Questions } from '../service/outcome.ts';
 import type { Context, DatapathParts } from './datapathParts.ts';
 import { isPlainPeer } from './plainPeers.ts';
 import type { Share } from './share.ts';
 import type { Turn } from './turn.ts';
 import { WaitingQuestions } from './waitingQuestions.ts';
+import type { Work } from './work.ts';
 
 /**
  * What becomes of requests: each is decided on by the service, waits for what the decision rests on to be durable, and is
@@ -192,18 +193,6 @@ export class Decisions {
 export interface DecisionsOut extends Pick<Questions, 'ask'> {
   readonly coap: CoapOut;
   readonly downlink: DownlinkOut;
-}
-
-/** A request until it is answered. */
-export interface Work {
-  readonly exchange: Exchange;
-  readonly context: Context;
-  readonly decide: (turn: RequestContext) => Outcome;
-  /** How long the answer may be, in bytes. */
-  readonly limit: number;
-  /** It has had a turn already. */
-  readonly searching: boolean;
-  attempts: number;
 }
 
 /** Whether its session has ended, or it made room for another one on plain CoAP. One that sleeps is not there either. */

@@ -1,4 +1,4 @@
-import type { Work } from './decisions.ts';
+import type { Work } from './work.ts';
 
 /**
  * Questions that wait for time, or take several turns. Operators have a line of their own and both take turns, so that no

@@ -7,10 +7,11 @@ import { reply } from '../../../src/coap/codec/message.ts';
 import type { Exchange } from '../../../src/coap/exchange.ts';
 import { emptyCommit } from '../../../src/fleet/store.ts';
 import type { DatapathParts } from '../../../src/server/datapathParts.ts';
-import { Decisions, type DecisionsOut, maxWaiting, unlimited, type Work } from '../../../src/server/decisions.ts';
+import { Decisions, type DecisionsOut, maxWaiting, unlimited } from '../../../src/server/decisions.ts';
 import { firstPlainPeer } from '../../../src/server/plainPeers.ts';
 import { Share } from '../../../src/server/share.ts';
 import { Turn } from '../../../src/server/turn.ts';
+import type { Work } from '../../../src/server/work.ts';
 
 const exchange: Exchange = {
   peer: 1 as Peer,

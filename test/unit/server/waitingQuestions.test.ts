@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Peer } from '../../../src/base/peer.ts';
-import type { Work } from '../../../src/server/decisions.ts';
 import { questionLimits, WaitingQuestions } from '../../../src/server/waitingQuestions.ts';
+import type { Work } from '../../../src/server/work.ts';
 
 const { all, each } = questionLimits;
 
