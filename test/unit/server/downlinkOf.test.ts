@@ -14,7 +14,13 @@ t.test('a device would be spoken to on a session that is over, and then counted 
     () => undefined,
   );
   const parts = (dtls: object | undefined) =>
-    ({ dtls, plain: { reach: () => firstPlainPeer as Peer } }) as unknown as DatapathParts;
+    ({
+      dtls,
+      plain: {
+        reach: () => firstPlainPeer as Peer,
+        remote: (peer: Peer) => (peer === firstPlainPeer ? {} : undefined),
+      },
+    }) as unknown as DatapathParts;
   const downlink = downlinkOf(parts({ knows: (peer: Peer) => peer === 7 }), turn, {} as Road);
   const on = (association: number | undefined) =>
     ({ ...sampleRecord(1, { transport: 'coaps' }), lastExchange: { association } }) as unknown as Registered;
@@ -24,7 +30,8 @@ t.test('a device would be spoken to on a session that is over, and then counted 
   t.equal(downlink.reach(sampleRecord(1) as Registered), firstPlainPeer, 'on plain CoAP there is no session');
   t.ok(downlink.isThere(7 as Peer));
   t.notOk(downlink.isThere(6 as Peer));
-  t.notOk(downlink.isThere(firstPlainPeer as Peer));
+  t.ok(downlink.isThere(firstPlainPeer as Peer));
+  t.notOk(downlink.isThere((firstPlainPeer + 1) as Peer), 'who made room on plain CoAP');
   const plainOnly = downlinkOf(parts(undefined), turn, {} as Road);
   t.equal(plainOnly.reach(on(7)), undefined, 'of a server that had DTLS before');
   t.notOk(plainOnly.isThere(7 as Peer));
