@@ -1,7 +1,8 @@
-import { type Bytes, noBytes, utf8 } from '../../src/base/bytes.ts';
+import { type Bytes, noBytes, textOf, utf8 } from '../../src/base/bytes.ts';
 import type { Peer } from '../../src/base/peer.ts';
 import type { Instant, WallTime } from '../../src/base/time.ts';
 import { codeText, Method } from '../../src/coap/codec/code.ts';
+import { parseLinks } from '../../src/coap/codec/linkFormat.ts';
 import type { Reply, Request, Response } from '../../src/coap/codec/message.ts';
 import { Accept, ContentFormat, LocationPath, Options, UriPath, UriQuery } from '../../src/coap/codec/option.ts';
 import type { Exchange, RequestDraft, RequestFault } from '../../src/coap/exchange.ts';
@@ -205,6 +206,23 @@ const start = 1_700_000_000_000;
 export const codeOf = (reply: Reply): string => codeText(reply.code);
 
 export const locationOf = (reply: Reply): string => `/${reply.options.all(LocationPath).join('/')}`;
+
+/** What a lookup found, as text; or why it did not. */
+export const textOrCode = (reply: Reply): string => (codeOf(reply) === '2.05' ? textOf(reply.payload)! : codeOf(reply));
+
+export const linksOf = (reply: Reply) => {
+  if (codeOf(reply) !== '2.05') throw new Error(codeOf(reply));
+  return parseLinks(textOf(reply.payload)!)!.map(({ href, attributes }) => ({ href, ...attributes }));
+};
+
+export const hrefsOf = (reply: Reply) => linksOf(reply).map(({ href }) => href);
+
+/** With links, by RFC 9176. Returns the location. */
+export function registerLinks(registrar: Registrar, query: string, payload: string, caller: Caller = {}): string {
+  const reply = registrar.register({ query, contentFormat: 40, payload }, caller);
+  if (codeOf(reply) !== '2.01') throw new Error(`${query}: ${codeOf(reply)} ${registrar.refused}`);
+  return locationOf(reply);
+}
 
 function principalOf(credential: Credential | undefined): Principal {
   if (credential === undefined) return { kind: 'anonymous' };

@@ -1,26 +1,18 @@
 import { decode } from 'cborg';
 import t from 'tap';
-import { noBytes, textOf, toHex, utf8 } from '../../../src/base/bytes.ts';
-import { ResponseCode } from '../../../src/coap/codec/code.ts';
-import { parseLinks } from '../../../src/coap/codec/linkFormat.ts';
-import type { Reply, Response } from '../../../src/coap/codec/message.ts';
-import { ContentFormat, ETag, MaxAge, Observe, Options, UriPath } from '../../../src/coap/codec/option.ts';
-import { type Caller, codeOf, locationOf, Registrar } from '../../support/registrar.ts';
+import { toHex } from '../../../src/base/bytes.ts';
+import { ContentFormat, ETag } from '../../../src/coap/codec/option.ts';
+import {
+  type Caller,
+  codeOf,
+  hrefsOf,
+  linksOf,
+  Registrar,
+  registerLinks,
+  textOrCode,
+} from '../../support/registrar.ts';
 
 /** The examples of RFC 9176 and what stands around them, on `/rd`, `/rd-lookup/ep` and `/rd-lookup/res`. */
-const rfc = (reply: Reply): string => (codeOf(reply) === '2.05' ? textOf(reply.payload)! : codeOf(reply));
-const links = (reply: Reply) => {
-  if (codeOf(reply) !== '2.05') throw new Error(codeOf(reply));
-  return parseLinks(textOf(reply.payload)!)!.map(({ href, attributes }) => ({ href, ...attributes }));
-};
-const hrefs = (reply: Reply) => links(reply).map(({ href }) => href);
-
-function register(registrar: Registrar, query: string, payload: string, caller: Caller = {}): string {
-  const reply = registrar.register({ query, contentFormat: 40, payload }, caller);
-  if (codeOf(reply) !== '2.01') throw new Error(`${query}: ${codeOf(reply)} ${registrar.refused}`);
-  return locationOf(reply);
-}
-
 const sensorLinks =
   '</sensors/temp>;rt=temperature-c;if=sensor,<http://www.example.com/sensors/temp>;anchor="/sensors/temp";rel=describedby';
 const rfc6690Links =
@@ -39,7 +31,7 @@ t.test('URI discovery: each function by its resource type, with and without a wi
     ['?href=/rd', ['/rd']],
     ['?obs', all.slice(1)],
   ] as const) {
-    t.strictSame(hrefs(registrar.get(`/.well-known/core${query}`)), expected, query);
+    t.strictSame(hrefsOf(registrar.get(`/.well-known/core${query}`)), expected, query);
   }
 });
 
@@ -49,7 +41,7 @@ t.test(
     const registrar = new Registrar({ insecureCoap: false });
     for (const name of ['constructor', 'toString', '__proto__', 'hasOwnProperty']) {
       for (const filter of [name, `${name}=`, `${name}=a`, `${name}=a*`, `${name}=*`]) {
-        t.strictSame(hrefs(registrar.get(`/.well-known/core?${filter}`, {}, { proved: false })), [], filter);
+        t.strictSame(hrefsOf(registrar.get(`/.well-known/core?${filter}`, {}, { proved: false })), [], filter);
       }
     }
   },
@@ -57,8 +49,8 @@ t.test(
 
 t.test('§5.3, an update changes the base that links are shown with, a removal takes them away', async t => {
   const registrar = new Registrar();
-  const location = register(registrar, 'ep=endpoint1&lt=500&base=coap://local-proxy-old.example.com', sensorLinks);
-  t.strictSame(links(registrar.get('/rd-lookup/res?ep=endpoint1')), [
+  const location = registerLinks(registrar, 'ep=endpoint1&lt=500&base=coap://local-proxy-old.example.com', sensorLinks);
+  t.strictSame(linksOf(registrar.get('/rd-lookup/res?ep=endpoint1')), [
     { href: 'coap://local-proxy-old.example.com/sensors/temp', rt: 'temperature-c', if: 'sensor' },
     {
       href: 'http://www.example.com/sensors/temp',
@@ -67,7 +59,7 @@ t.test('§5.3, an update changes the base that links are shown with, a removal t
     },
   ]);
   t.equal(codeOf(registrar.update(location, { query: 'base=coaps://new.example.com' })), '2.04');
-  t.strictSame(links(registrar.get('/rd-lookup/res?ep=endpoint1')), [
+  t.strictSame(linksOf(registrar.get('/rd-lookup/res?ep=endpoint1')), [
     { href: 'coaps://new.example.com/sensors/temp', rt: 'temperature-c', if: 'sensor' },
     {
       href: 'http://www.example.com/sensors/temp',
@@ -76,34 +68,34 @@ t.test('§5.3, an update changes the base that links are shown with, a removal t
     },
   ]);
   t.equal(codeOf(registrar.deregister(location)), '2.02');
-  t.equal(rfc(registrar.get('/rd-lookup/res?ep=endpoint1')), '', 'no link is an empty payload, and no error');
+  t.equal(textOrCode(registrar.get('/rd-lookup/res?ep=endpoint1')), '', 'no link is an empty payload, and no error');
   t.equal(codeOf(registrar.update(location)), '4.04');
 });
 
 t.test('§5, without a base it is the source address, and follows it; a given one stays', async t => {
   const registrar = new Registrar();
-  const location = register(registrar, 'ep=node1', '</t>', { address: '2001:db8:3::127', port: 61616 });
-  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=node1')), ['coap://[2001:db8:3::127]:61616/t']);
+  const location = registerLinks(registrar, 'ep=node1', '</t>', { address: '2001:db8:3::127', port: 61616 });
+  t.strictSame(hrefsOf(registrar.get('/rd-lookup/res?ep=node1')), ['coap://[2001:db8:3::127]:61616/t']);
   registrar.update(location, {}, { address: '2001:db8:3::127', port: 5683 });
-  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=node1')), ['coap://[2001:db8:3::127]/t']);
-  const given = register(registrar, 'ep=node2&base=coap://[2001:db8:3::1]:61616', '</t>');
+  t.strictSame(hrefsOf(registrar.get('/rd-lookup/res?ep=node1')), ['coap://[2001:db8:3::127]/t']);
+  const given = registerLinks(registrar, 'ep=node2&base=coap://[2001:db8:3::1]:61616', '</t>');
   registrar.update(given, { query: 'lt=60' });
-  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=node2')), ['coap://[2001:db8:3::1]:61616/t']);
-  register(registrar, 'ep=node3', '</t>', { psk: 'node3', address: '192.0.2.3', port: 5684 });
-  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=node3')), ['coaps://192.0.2.3/t']);
+  t.strictSame(hrefsOf(registrar.get('/rd-lookup/res?ep=node2')), ['coap://[2001:db8:3::1]:61616/t']);
+  registerLinks(registrar, 'ep=node3', '</t>', { psk: 'node3', address: '192.0.2.3', port: 5684 });
+  t.strictSame(hrefsOf(registrar.get('/rd-lookup/res?ep=node3')), ['coaps://192.0.2.3/t']);
 });
 
 t.test('§6.2, a resource lookup by resource type, and by pages', async t => {
   const registrar = new Registrar();
   const payload = '</temp>;rt="tag:example.org,2020:temperature"';
-  register(registrar, 'ep=n123&base=coap://[2001:db8:3::123]:61616', payload);
+  registerLinks(registrar, 'ep=n123&base=coap://[2001:db8:3::123]:61616', payload);
   const many = Array.from({ length: 12 }, (_, i) => `</res/${i}>;ct=60`).join(',');
-  register(registrar, 'ep=many&base=coap://[2001:db8:3::123]:61616', many);
-  t.strictSame(links(registrar.get('/rd-lookup/res?rt=tag:example.org,2020:temperature')), [
+  registerLinks(registrar, 'ep=many&base=coap://[2001:db8:3::123]:61616', many);
+  t.strictSame(linksOf(registrar.get('/rd-lookup/res?rt=tag:example.org,2020:temperature')), [
     { href: 'coap://[2001:db8:3::123]:61616/temp', rt: 'tag:example.org,2020:temperature' },
   ]);
   const page = (number: number, count = 5) =>
-    hrefs(registrar.get(`/rd-lookup/res?page=${number}&count=${count}&ct=60`));
+    hrefsOf(registrar.get(`/rd-lookup/res?page=${number}&count=${count}&ct=60`));
   const resources = (from: number, to: number) =>
     Array.from({ length: to - from }, (_, i) => `coap://[2001:db8:3::123]:61616/res/${from + i}`);
   t.strictSame(page(0), resources(0, 5));
@@ -111,7 +103,7 @@ t.test('§6.2, a resource lookup by resource type, and by pages', async t => {
   t.strictSame(page(2), resources(10, 12));
   t.strictSame(page(3), []);
   t.strictSame(page(1, 7), resources(7, 12), 'a page that nobody came to by way of the one before');
-  t.strictSame(hrefs(registrar.get('/rd-lookup/res?count=3')).length, 3);
+  t.strictSame(hrefsOf(registrar.get('/rd-lookup/res?count=3')).length, 3);
   t.strictSame(page(2), resources(10, 12), 'and again');
   for (const query of [
     'page=1',
@@ -131,7 +123,7 @@ t.test('§6.2, a resource lookup by resource type, and by pages', async t => {
 
 t.test('a device would see the pages of others, and they would see its own', async t => {
   const registrar = new Registrar();
-  const named = (name: string, payload: string) => register(registrar, `ep=${name}`, payload, { psk: name });
+  const named = (name: string, payload: string) => registerLinks(registrar, `ep=${name}`, payload, { psk: name });
   for (const [name, payload] of [
     ['a', '</a/1>,</a/2>'],
     ['b', '</b/1>'],
@@ -139,7 +131,7 @@ t.test('a device would see the pages of others, and they would see its own', asy
   ] as const)
     named(name, payload);
   const page = (number: number, caller: Caller) =>
-    hrefs(registrar.get(`/rd-lookup/res?page=${number}&count=1`, {}, caller)).map(href => href.slice(-4));
+    hrefsOf(registrar.get(`/rd-lookup/res?page=${number}&count=1`, {}, caller)).map(href => href.slice(-4));
   const operator = { operator: 'meg' };
   t.strictSame(page(1, { psk: 'c' }), ['/c/2'], 'it has three, and they are all there is');
   t.strictSame(page(2, operator), ['/b/1'], "what it has gone through is nobody else's beginning");
@@ -149,9 +141,13 @@ t.test('a device would see the pages of others, and they would see its own', asy
 t.test('§6.2, all links of all endpoints of an endpoint type', async t => {
   const registrar = new Registrar();
   for (const name of ['sensor1', 'sensor2']) {
-    register(registrar, `ep=${name}&et=tag:example.com,2020:platform&base=coap://${name}.example.com`, rfc6690Links);
+    registerLinks(
+      registrar,
+      `ep=${name}&et=tag:example.com,2020:platform&base=coap://${name}.example.com`,
+      rfc6690Links,
+    );
   }
-  register(registrar, 'ep=other&et=tag:example.com,2020:other', '</x>');
+  registerLinks(registrar, 'ep=other&et=tag:example.com,2020:other', '</x>');
   const expected = ['sensor1', 'sensor2'].flatMap(name => [
     { href: `coap://${name}.example.com/sensors`, ct: '40', title: 'Sensor Index' },
     { href: `coap://${name}.example.com/sensors/temp`, rt: 'temperature-c', if: 'sensor' },
@@ -163,23 +159,23 @@ t.test('§6.2, all links of all endpoints of an endpoint type', async t => {
     },
     { href: `coap://${name}.example.com/t`, rel: 'alternate', anchor: `coap://${name}.example.com/sensors/temp` },
   ]);
-  t.strictSame(links(registrar.get('/rd-lookup/res?et=tag:example.com,2020:platform')), expected);
+  t.strictSame(linksOf(registrar.get('/rd-lookup/res?et=tag:example.com,2020:platform')), expected);
 });
 
 t.test('§6.3, an endpoint lookup shows names, base, sector and attributes, and no lifetime', async t => {
   const registrar = new Registrar();
   const et = 'et=tag:example.com,2020:platform';
-  const five = register(registrar, `ep=node5&${et}&base=coap://[2001:db8:3::127]:61616&ct=40&lt=600`, '</a>');
-  const seven = register(registrar, `ep=node7&${et}&base=coap://[2001:db8:3::129]:61616&ct=40&d=floor-3`, '</a>');
+  const five = registerLinks(registrar, `ep=node5&${et}&base=coap://[2001:db8:3::127]:61616&ct=40&lt=600`, '</a>');
+  const seven = registerLinks(registrar, `ep=node7&${et}&base=coap://[2001:db8:3::129]:61616&ct=40&d=floor-3`, '</a>');
   const [type, rt] = ['tag:example.com,2020:platform', 'core.rd-ep'];
-  t.strictSame(links(registrar.get(`/rd-lookup/ep?${et}`)), [
+  t.strictSame(linksOf(registrar.get(`/rd-lookup/ep?${et}`)), [
     { href: five, et: type, ct: '40', base: 'coap://[2001:db8:3::127]:61616', ep: 'node5', rt },
     { href: seven, et: type, ct: '40', base: 'coap://[2001:db8:3::129]:61616', ep: 'node7', d: 'floor-3', rt },
   ]);
-  t.strictSame(hrefs(registrar.get('/rd-lookup/ep?d=floor-3')), [seven]);
-  t.strictSame(hrefs(registrar.get(`/rd-lookup/ep?href=${five}`)), [five]);
-  t.strictSame(hrefs(registrar.get(`/rd-lookup/ep?href=coap://rd.example.com${five}`)), [five], 'in URI form too');
-  t.strictSame(hrefs(registrar.get('/rd-lookup/ep?rt=core.rd-ep&base=coap://[2001:db8:3::129]*')), [seven]);
+  t.strictSame(hrefsOf(registrar.get('/rd-lookup/ep?d=floor-3')), [seven]);
+  t.strictSame(hrefsOf(registrar.get(`/rd-lookup/ep?href=${five}`)), [five]);
+  t.strictSame(hrefsOf(registrar.get(`/rd-lookup/ep?href=coap://rd.example.com${five}`)), [five], 'in URI form too');
+  t.strictSame(hrefsOf(registrar.get('/rd-lookup/ep?rt=core.rd-ep&base=coap://[2001:db8:3::129]*')), [seven]);
 });
 
 t.test('Appendix A.1, a lighting installation finds its group', async t => {
@@ -187,34 +183,34 @@ t.test('Appendix A.1, a lighting installation finds its group', async t => {
   const light = 'rt="tag:example.com,2020:light"';
   const lamps = `</light/left>;${light},</light/middle>;${light},</light/right>;${light}`;
   const room = 'd=R2-4-015';
-  register(registrar, `ep=lm_R2-4-015_wndw&base=coap://[2001:db8:4::1]&${room}`, lamps);
-  register(registrar, `ep=lm_R2-4-015_door&base=coap://[2001:db8:4::2]&${room}`, lamps);
-  register(
+  registerLinks(registrar, `ep=lm_R2-4-015_wndw&base=coap://[2001:db8:4::1]&${room}`, lamps);
+  registerLinks(registrar, `ep=lm_R2-4-015_door&base=coap://[2001:db8:4::2]&${room}`, lamps);
+  registerLinks(
     registrar,
     `ep=ps_R2-4-015_door&base=coap://[2001:db8:4::3]&${room}`,
     '</ps>;rt="tag:example.com,2020:p-sensor"',
   );
   // The RFC's figure forgets the sector here, and its lookup asks for it.
-  const group = register(registrar, `ep=grp_R2-4-015&et=core.rd-group&base=coap://[ff05::1]&${room}`, lamps);
-  t.strictSame(links(registrar.get(`/rd-lookup/ep?${room}&et=core.rd-group&rt=tag:example.com,2020:light`)), [
+  const group = registerLinks(registrar, `ep=grp_R2-4-015&et=core.rd-group&base=coap://[ff05::1]&${room}`, lamps);
+  t.strictSame(linksOf(registrar.get(`/rd-lookup/ep?${room}&et=core.rd-group&rt=tag:example.com,2020:light`)), [
     { href: group, et: 'core.rd-group', base: 'coap://[ff05::1]', ep: 'grp_R2-4-015', d: 'R2-4-015', rt: 'core.rd-ep' },
   ]);
-  t.equal(hrefs(registrar.get(`/rd-lookup/ep?${room}`)).length, 4);
-  t.equal(hrefs(registrar.get(`/rd-lookup/ep?${room}&rt=tag:example.com,2020:p-sensor`)).length, 1);
+  t.equal(hrefsOf(registrar.get(`/rd-lookup/ep?${room}`)).length, 4);
+  t.equal(hrefsOf(registrar.get(`/rd-lookup/ep?${room}&rt=tag:example.com,2020:p-sensor`)).length, 1);
 });
 
 t.test('every criterion has to match: of the link itself or of its endpoint, and the other way round', async t => {
   const registrar = new Registrar();
   const base = 'coap://a.example.com';
-  const a = register(
+  const a = registerLinks(
     registrar,
     `ep=a&base=${base}&site=north`,
     '</s/1>;rt="temp humid";if="example.regname tag:example.net,2020:sensor",</s/2>;rt=light,<coap://other.example.com/x>;rt=light;anchor="/s/2"',
   );
-  register(registrar, 'ep=b&site=south', '</s/1>;rt=temp');
-  const res = (query: string) => hrefs(registrar.get(`/rd-lookup/res?${query}`));
+  registerLinks(registrar, 'ep=b&site=south', '</s/1>;rt=temp');
+  const res = (query: string) => hrefsOf(registrar.get(`/rd-lookup/res?${query}`));
   const ep = (query: string) =>
-    links(registrar.get(`/rd-lookup/ep?${query}`)).map(link => (link as { ep?: string }).ep);
+    linksOf(registrar.get(`/rd-lookup/ep?${query}`)).map(link => (link as { ep?: string }).ep);
   t.strictSame(res('if=tag:example.net,2020:sensor'), [`${base}/s/1`], 'one of several relation types');
   t.strictSame(res('rt=temp&site=north'), [`${base}/s/1`]);
   t.strictSame(res('rt=humid&rt=temp'), [`${base}/s/1`]);
@@ -239,10 +235,10 @@ t.test('every criterion has to match: of the link itself or of its endpoint, and
 t.test('LwM2M objects are links, and metadata are attributes', async t => {
   const registrar = new Registrar();
   const query = 'ep=meter&lwm2m=1.1&b=U';
-  register(registrar, query, '</>;rt="oma.lwm2m",</1/0>,</3>;ver=1.1,</3/0>,</3303/0>,</3303/1>', {
+  registerLinks(registrar, query, '</>;rt="oma.lwm2m",</1/0>,</3>;ver=1.1,</3/0>,</3303/0>,</3303/1>', {
     address: '192.0.2.9',
   });
-  const res = (search: string) => hrefs(registrar.get(`/rd-lookup/res?${search}`));
+  const res = (search: string) => hrefsOf(registrar.get(`/rd-lookup/res?${search}`));
   t.strictSame(res('object=3303').length, 5, 'all links of an endpoint that has it');
   t.strictSame(res('href=coap://192.0.2.9/3303/1'), ['coap://192.0.2.9/3303/1']);
   t.strictSame(res('href=coap://192.0.2.9/3303/0'), ['coap://192.0.2.9/3303/0']);
@@ -252,11 +248,11 @@ t.test('LwM2M objects are links, and metadata are attributes', async t => {
 
 t.test('a registration is hidden when its lifetime is over, and can still be refreshed', async t => {
   const registrar = new Registrar();
-  const location = register(registrar, 'ep=node1&lt=60', '</t>');
+  const location = registerLinks(registrar, 'ep=node1&lt=60', '</t>');
   registrar.now = (registrar.now + 61_000) as typeof registrar.now;
-  t.equal(rfc(registrar.get('/rd-lookup/ep?ep=node1')), '');
+  t.equal(textOrCode(registrar.get('/rd-lookup/ep?ep=node1')), '');
   t.equal(codeOf(registrar.update(location)), '2.04');
-  t.strictSame(hrefs(registrar.get('/rd-lookup/ep?ep=node1')), [location]);
+  t.strictSame(hrefsOf(registrar.get('/rd-lookup/ep?ep=node1')), [location]);
   for (const lt of ['0', '4294967296', '-1', 'x']) {
     t.equal(codeOf(registrar.register({ query: `ep=n&lt=${lt}`, contentFormat: 40 })), '4.00', `lt=${lt}`);
   }
@@ -264,27 +260,27 @@ t.test('a registration is hidden when its lifetime is over, and can still be ref
 
 t.test('unknown parameters are stored, shown and overridden one by one', async t => {
   const registrar = new Registrar();
-  const location = register(registrar, 'ep=node1&foo=bar&rt=core.fake&x=1', '</t>');
+  const location = registerLinks(registrar, 'ep=node1&foo=bar&rt=core.fake&x=1', '</t>');
   registrar.update(location, { query: 'foo=baz' });
-  t.match(links(registrar.get('/rd-lookup/ep?foo=baz')), [{ foo: 'baz', x: '1', rt: 'core.rd-ep', ep: 'node1' }]);
+  t.match(linksOf(registrar.get('/rd-lookup/ep?foo=baz')), [{ foo: 'baz', x: '1', rt: 'core.rd-ep', ep: 'node1' }]);
 });
 
 t.test('a parameter that nobody knows may stand there several times, and is found by each value', async t => {
   const registrar = new Registrar();
-  const location = register(registrar, 'ep=node1&room=a&room=b c&room', '</t>');
+  const location = registerLinks(registrar, 'ep=node1&room=a&room=b c&room', '</t>');
   const shown = `<${location}>;room="a";room="b c";room="";base="coap://192.0.2.1";ep="node1";rt="core.rd-ep"`;
   for (const found of ['room=a', 'room=b c', 'room=b*', 'room=', 'where=room=a', 'where=room="b c"']) {
     t.equal(
-      rfc(registrar.get(`/rd-lookup/ep?${found}`)).replace(/base="[^"]*"/, 'base="coap://192.0.2.1"'),
+      textOrCode(registrar.get(`/rd-lookup/ep?${found}`)).replace(/base="[^"]*"/, 'base="coap://192.0.2.1"'),
       shown,
       found,
     );
   }
-  t.equal(rfc(registrar.get('/rd-lookup/ep?room=b')), '');
+  t.equal(textOrCode(registrar.get('/rd-lookup/ep?room=b')), '');
   t.equal(codeOf(registrar.update(location, { query: 'room=x' })), '2.04');
-  t.match(rfc(registrar.get('/rd-lookup/ep')), /;room="x";base/, 'an update replaces all of them');
+  t.match(textOrCode(registrar.get('/rd-lookup/ep')), /;room="x";base/, 'an update replaces all of them');
   t.equal(codeOf(registrar.update(location, { query: 'room=y&room=z' })), '2.04');
-  t.match(rfc(registrar.get('/rd-lookup/ep')), /;room="y";room="z";base/);
+  t.match(textOrCode(registrar.get('/rd-lookup/ep')), /;room="y";room="z";base/);
   for (const twice of ['ep=n&ep=n', 'ep=n&d=a&d=a', 'ep=n&lt=60&lt=60', 'ep=n&base=coap://a&base=coap://b']) {
     t.equal(codeOf(registrar.register({ query: twice, contentFormat: 40 })), '4.00', twice);
   }
@@ -293,21 +289,21 @@ t.test('a parameter that nobody knows may stand there several times, and is foun
 
 t.test('several endpoint types are several parameters, and several attributes', async t => {
   const registrar = new Registrar();
-  register(registrar, 'ep=node1&et=oic.d.sensor&et=tag:example.com,2020:platform', '</t>');
+  registerLinks(registrar, 'ep=node1&et=oic.d.sensor&et=tag:example.com,2020:platform', '</t>');
   for (const type of ['oic.d.sensor', 'tag:example.com,2020:platform', 'oic.*']) {
     t.match(
-      rfc(registrar.get(`/rd-lookup/ep?et=${type}`)),
+      textOrCode(registrar.get(`/rd-lookup/ep?et=${type}`)),
       /;et="oic.d.sensor";et="tag:example.com,2020:platform";/,
       type,
     );
   }
-  t.equal(rfc(registrar.get('/rd-lookup/ep?et=sensor')), '');
+  t.equal(textOrCode(registrar.get('/rd-lookup/ep?et=sensor')), '');
 });
 
 t.test('nothing that a device sent breaks out of the link it stands in', async t => {
   const registrar = new Registrar();
-  register(registrar, 'ep=a;b\\c&a;b=c&q=x"y\\z&tab=a\tb', '</t>');
-  const [link, more] = links(registrar.get('/rd-lookup/ep'));
+  registerLinks(registrar, 'ep=a;b\\c&a;b=c&q=x"y\\z&tab=a\tb', '</t>');
+  const [link, more] = linksOf(registrar.get('/rd-lookup/ep'));
   t.equal(more, undefined);
   t.match(link, { ep: 'a;b\\c', q: 'x"y\\z' });
   t.notOk(Object.keys(link!).some(name => name === 'a;b' || name === 'b' || name === 'tab'));
@@ -316,29 +312,35 @@ t.test('nothing that a device sent breaks out of the link it stands in', async t
 t.test('first come, first remembered: a name is not taken while its registration lives', async t => {
   const registrar = new Registrar();
   const mine = { address: '192.0.2.1' };
-  const location = register(registrar, 'ep=node1&lt=60', '</a>', mine);
+  const location = registerLinks(registrar, 'ep=node1&lt=60', '</a>', mine);
   t.equal(codeOf(registrar.register({ query: 'ep=node1', contentFormat: 40 }, { address: '192.0.2.2' })), '4.03');
-  t.equal(register(registrar, 'ep=node1&lt=60', '</b>', mine), location, 'the same registration, the same location');
-  t.strictSame(hrefs(registrar.get('/rd-lookup/res')), ['coap://192.0.2.1/b'], 'and its links are replaced');
+  t.equal(
+    registerLinks(registrar, 'ep=node1&lt=60', '</b>', mine),
+    location,
+    'the same registration, the same location',
+  );
+  t.strictSame(hrefsOf(registrar.get('/rd-lookup/res')), ['coap://192.0.2.1/b'], 'and its links are replaced');
   registrar.wait(60 + 93 + 5);
-  t.not(register(registrar, 'ep=node1', '</c>', { address: '192.0.2.2' }), location);
+  t.not(registerLinks(registrar, 'ep=node1', '</c>', { address: '192.0.2.2' }), location);
 });
 
 t.test('link-local registrations are shown on their own link only, and never with a zone', async t => {
   const registrar = new Registrar();
-  register(registrar, 'ep=near', '</t>', { address: 'fe80::1%eth0' });
-  register(registrar, 'ep=far', '</t>', { address: '192.0.2.1' });
-  t.strictSame(hrefs(registrar.get('/rd-lookup/res', {}, { address: '192.0.2.7' })), ['coap://192.0.2.1/t']);
-  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=near', {}, { address: 'fe80::2%eth0' })), ['coap://[fe80::1]/t']);
-  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=near', {}, { address: 'fe80::2%eth1' })), []);
+  registerLinks(registrar, 'ep=near', '</t>', { address: 'fe80::1%eth0' });
+  registerLinks(registrar, 'ep=far', '</t>', { address: '192.0.2.1' });
+  t.strictSame(hrefsOf(registrar.get('/rd-lookup/res', {}, { address: '192.0.2.7' })), ['coap://192.0.2.1/t']);
+  t.strictSame(hrefsOf(registrar.get('/rd-lookup/res?ep=near', {}, { address: 'fe80::2%eth0' })), [
+    'coap://[fe80::1]/t',
+  ]);
+  t.strictSame(hrefsOf(registrar.get('/rd-lookup/res?ep=near', {}, { address: 'fe80::2%eth1' })), []);
 });
 
 t.test('the pages of those on a link would begin where those of everybody else do, who see fewer devices', t => {
   const registrar = new Registrar();
-  for (const name of ['a', 'b']) register(registrar, `ep=near-${name}`, '</t>', { address: 'fe80::1%eth0' });
-  for (const name of ['a', 'b', 'c', 'd']) register(registrar, `ep=far-${name}`, '</t>');
+  for (const name of ['a', 'b']) registerLinks(registrar, `ep=near-${name}`, '</t>', { address: 'fe80::1%eth0' });
+  for (const name of ['a', 'b', 'c', 'd']) registerLinks(registrar, `ep=far-${name}`, '</t>');
   const names = (page: number, address: string) =>
-    rfc(registrar.get(`/rd-lookup/ep?page=${page}&count=2`, {}, { address })).match(/(near|far)-./g);
+    textOrCode(registrar.get(`/rd-lookup/ep?page=${page}&count=2`, {}, { address })).match(/(near|far)-./g);
   t.strictSame(names(0, 'fe80::2%eth0'), ['near-a', 'near-b']);
   t.strictSame(names(1, '192.0.2.7'), ['far-c', 'far-d']);
   t.strictSame(names(1, 'fe80::2%eth0'), ['far-a', 'far-b']);
@@ -347,7 +349,7 @@ t.test('the pages of those on a link would begin where those of everybody else d
 
 t.test('results come as link-format, as CBOR, or not at all; and are known by their ETag', async t => {
   const registrar = new Registrar();
-  register(registrar, 'ep=node1&base=coap://a', '</t>;rt=temp;obs;foo=bar');
+  registerLinks(registrar, 'ep=node1&base=coap://a', '</t>;rt=temp;obs;foo=bar');
   const cbor = registrar.get('/rd-lookup/res', { accept: 60 });
   t.equal(cbor.options.get(ContentFormat), 60);
   t.strictSame(decode(cbor.payload, { useMaps: true }), [
@@ -370,10 +372,10 @@ t.test('results come as link-format, as CBOR, or not at all; and are known by th
 
 t.test('a lookup without a count answers a page and not the whole fleet', async t => {
   const registrar = new Registrar();
-  for (let i = 0; i < 60; i++) register(registrar, `ep=node${i}`, '</t>');
-  t.equal(hrefs(registrar.get('/rd-lookup/ep')).length, 50);
-  t.equal(hrefs(registrar.get('/rd-lookup/ep?page=1&count=50')).length, 10);
-  t.equal(hrefs(registrar.get('/rd-lookup/ep?count=60')).length, 60);
+  for (let i = 0; i < 60; i++) registerLinks(registrar, `ep=node${i}`, '</t>');
+  t.equal(hrefsOf(registrar.get('/rd-lookup/ep')).length, 50);
+  t.equal(hrefsOf(registrar.get('/rd-lookup/ep?page=1&count=50')).length, 10);
+  t.equal(hrefsOf(registrar.get('/rd-lookup/ep?count=60')).length, 60);
 });
 
 t.test('on plain CoAP nobody looks anything up unless the operator said so', async t => {
@@ -383,188 +385,4 @@ t.test('on plain CoAP nobody looks anything up unless the operator said so', asy
   t.equal(codeOf(registrar.simple('ep=a', {})), '4.01');
   t.equal(codeOf(registrar.get('/rd-lookup/ep', {}, { operator: 'reader' })), '2.05');
   t.equal(codeOf(registrar.update('/rd-lookup/ep')), '4.05');
-});
-
-/** A device that answers GET /.well-known/core. */
-function serving(
-  payload: string,
-  maxAge?: number,
-  { code = ResponseCode.Content as number, format = 40 } = {},
-): Caller & { count: number } {
-  const caller = {
-    count: 0,
-    address: '2001:db8:3::5',
-    answers: (draft: { options: Options }): Response => {
-      caller.count++;
-      if (draft.options.all(UriPath).join('/') !== '.well-known/core') throw new Error('asked for something else');
-      let options = Options.empty.with(ContentFormat, format);
-      if (maxAge !== undefined) options = options.with(MaxAge, maxAge);
-      return {
-        kind: 'response',
-        type: 'ACK',
-        messageId: 0,
-        token: noBytes,
-        code,
-        options,
-        payload: utf8(payload),
-      };
-    },
-  };
-  return caller;
-}
-
-t.test('§5.1, simple registration reads the links of the device and answers 2.04', async t => {
-  const registrar = new Registrar();
-  const device = serving('</sen/temp>');
-  const reply = registrar.simple('lt=6000&ep=node1', device);
-  t.equal(codeOf(reply), '2.04');
-  t.equal(locationOf(reply), '/', 'no location');
-  t.strictSame(hrefs(registrar.get('/rd-lookup/res?ep=node1')), ['coap://[2001:db8:3::5]/sen/temp']);
-  t.match(registrar.device('node1'), { lifetime: 6000, state: 'registered' });
-
-  await t.test('and does not read them again as long as they are fresh', async t => {
-    t.equal(codeOf(registrar.simple('lt=6000&ep=node1', device)), '2.04');
-    t.equal(device.count, 1);
-    registrar.now = (registrar.now + 61_000) as typeof registrar.now;
-    t.equal(codeOf(registrar.simple('lt=6000&ep=node1', device)), '2.04');
-    t.equal(device.count, 2);
-  });
-  await t.test('it ends with its lifetime', async t => {
-    t.equal(registrar.wait(6000 + 93 + 5), 1);
-    t.equal(rfc(registrar.get('/rd-lookup/ep')), '');
-  });
-});
-
-t.test('a simple registration that cannot be is refused before the device is asked', async t => {
-  const registrar = new Registrar();
-  register(registrar, 'ep=taken', '</a>', { address: '192.0.2.1' });
-  const device = serving('</sen/temp>');
-  for (const [query, code, reason, caller] of [
-    ['ep=node1&base=coap://x', '4.00', 'bad-query', device],
-    ['ep=taken', '4.03', 'name-taken', device],
-    ['lt=5', '4.00', 'missing-endpoint-name', device],
-    ['ep=node1&lt=0', '4.00', 'bad-lifetime', device],
-    ['ep=node1', '4.01', 'address-not-proved', { ...device, proved: false }],
-  ] as const) {
-    t.equal(codeOf(registrar.simple(query, caller)), code, query);
-    t.equal(registrar.refused, reason);
-  }
-  t.equal(codeOf(registrar.simple('ep=node1', device, { payload: '</a>', contentFormat: 40 })), '4.00');
-  t.equal(registrar.asked, 0);
-
-  t.equal(codeOf(registrar.simple('ep=node1', { address: '192.0.2.8', association: 2 })), '5.03', 'it does not answer');
-  t.equal(codeOf(registrar.simple('ep=node1', { ...serving('</a', 0), association: 3 })), '4.00', 'or with junk');
-  for (const [answer, reason] of [
-    [{ code: ResponseCode.NotFound }, 'links-not-read'],
-    [{ code: ResponseCode.Changed }, 'links-not-read'],
-    [{ format: 0 }, 'content-format'],
-  ] as const) {
-    registrar.simple('ep=node1', { ...serving('</sen/temp>', 0, answer), association: 4 });
-    t.equal(registrar.refused, reason, 'or with something else than its links');
-  }
-  t.equal(registrar.device('node1'), undefined);
-});
-
-t.test('§6.2, an observed lookup tells what changed, once for many changes, and nothing else', async t => {
-  const registrar = new Registrar();
-  const base = 'base=coap://[2001:db8:3::124]';
-  const observe = { options: (options: Options) => options.with(Observe, 0) };
-  const light = 'rt="tag:example.org,2020:light"';
-  const first = registrar.get('/rd-lookup/res?rt=tag:example.org,2020:light', observe);
-  t.equal(rfc(first), '');
-  t.ok(first.options.has(Observe));
-  t.equal(registrar.service.nextNotification(), undefined);
-  const later = (seconds = 2) => {
-    registrar.now = (registrar.now + seconds * 1000) as typeof registrar.now;
-    return registrar.notifications();
-  };
-
-  const lamps = register(registrar, `ep=lamps&lt=100&${base}`, `</west>;${light},</south>;${light}`);
-  register(registrar, 'ep=other', '</x>;rt=other');
-  register(registrar, `ep=lamps&lt=100&${base}`, `</west>;${light},</south>;${light},</east>;${light}`);
-  const [told, more] = later();
-  t.equal(more, undefined, 'one for all of them');
-  t.ok(told!.options.get(Observe)! > first.options.get(Observe)!);
-  t.strictSame(
-    hrefs(told!),
-    ['west', 'south', 'east'].map(name => `coap://[2001:db8:3::124]/${name}`),
-  );
-
-  registrar.update(lamps);
-  t.strictSame(later(), [], 'a refresh changes nothing that is shown');
-  registrar.update(lamps, { query: 'foo=bar' });
-  t.strictSame(later(), [], 'nor does an attribute of the endpoint change its links');
-  registrar.update(lamps, { query: 'base=coap://moved.example.com' });
-  t.strictSame(hrefs(later()[0]!)[0], 'coap://moved.example.com/west');
-  t.equal(rfc(later(200)[0]!), '', 'its lifetime ends');
-  t.strictSame(later(200), []);
-
-  registrar.get('/rd-lookup/res?rt=tag:example.org,2020:light', {
-    options: options => options.with(Observe, 1),
-  });
-  register(registrar, `ep=lamps&${base}`, `</west>;${light}`);
-  t.strictSame(later(), [], 'who cancelled is not told');
-});
-
-t.test('who asks to observe once more would take the answer, and what follows, for older than what he has', async t => {
-  let registrar = new Registrar();
-  const sequences: number[] = [];
-  const ask = (observe: number) => {
-    const reply = registrar.get('/rd-lookup/ep', { options: options => options.with(Observe, observe) });
-    if (observe === 0) sequences.push(reply.options.get(Observe)!);
-  };
-  const change = (name: string) => {
-    register(registrar, `ep=${name}`, '</x>');
-    registrar.now = (registrar.now + 2000) as typeof registrar.now;
-    for (const told of registrar.notifications()) sequences.push(told.options.get(Observe)!);
-  };
-  ask(0);
-  for (const name of ['a', 'b', 'c']) change(name);
-  ask(0);
-  change('d');
-  ask(1);
-  ask(0);
-  change('e');
-  const { now } = registrar;
-  registrar = new Registrar();
-  registrar.now = (now + 1000) as typeof now;
-  ask(0);
-  change('f');
-  t.equal(sequences.length, 10);
-  for (let i = 1; i < sequences.length; i++) {
-    const ahead = (sequences[i]! - sequences[i - 1]! + 2 ** 24) % 2 ** 24;
-    t.ok(ahead > 0 && ahead < 2 ** 23, `${i}: ${sequences[i - 1]}, then ${sequences[i]} (RFC 7641 §4.4)`);
-  }
-});
-
-t.test('each update of a device would have everybody who observes others search again', async t => {
-  const registrar = new Registrar();
-  const observe = { options: (options: Options) => options.with(Observe, 0) };
-  register(registrar, 'ep=first&lt=9000', '</x>');
-  const second = register(registrar, 'ep=second&lt=100', '</x>');
-  registrar.get('/rd-lookup/ep?count=1', observe);
-  const due = registrar.service.nextNotification();
-  for (let n = 0; n < 3; n++) registrar.update(second);
-  t.equal(registrar.service.nextNotification(), due, 'its lifetime goes on, and that is all');
-
-  await t.test('and one that was lapsed would not be found again', async t => {
-    registrar.get('/rd-lookup/ep?ep=second', observe, { association: 2 });
-    registrar.now = (registrar.now + 110_000) as typeof registrar.now;
-    t.equal(rfc(registrar.notifications().at(-1)!), '', 'its lifetime ended');
-    registrar.update(second);
-    registrar.now = (registrar.now + 2000) as typeof registrar.now;
-    t.match(rfc(registrar.notifications().at(-1)!), /ep="second"/, 'within its grace it is back');
-  });
-});
-
-t.test('observers are bounded, for each peer and in all', async t => {
-  const registrar = new Registrar();
-  const observes = (association: number, path = '/rd-lookup/ep') =>
-    registrar.get(path, { options: options => options.with(Observe, 0) }, { association }).options.has(Observe);
-  for (let peer = 1; peer <= 64; peer++) t.ok(observes(peer), `observer ${peer}`);
-  t.notOk(observes(65), 'one too many is answered, and not told more');
-  t.ok(observes(64), 'the same token again takes no more room');
-  registrar.service.forget(1 as never);
-  t.ok(observes(65), 'room for another when one has gone');
-  t.equal(codeOf(registrar.get('/rd-lookup/ep', { options: o => o.with(Observe, 0) }, { proved: false })), '4.01');
 });
