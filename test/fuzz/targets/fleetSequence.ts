@@ -133,7 +133,8 @@ function checkFleet(bytes: Bytes): void {
       continue;
     }
     // On plain CoAP it is the address that tells who repeats a request, and it goes with the registration.
-    repeat = kind === 2 && caller.psk === undefined ? undefined : ask;
+    const isRemoval = kind > 1;
+    repeat = isRemoval && caller.psk === undefined ? undefined : ask;
     if (kind === 0) model.heard(name, caller, lifetime ?? defaultLifetime, locationOf(reply));
     else if (kind === 1)
       model.heard(name, model.entries.get(name)!.owner, lifetime ?? model.entries.get(name)!.lifetime, location!);
