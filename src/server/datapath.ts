@@ -24,6 +24,7 @@ import { isPlainPeer } from './plainPeers.ts';
 import { sessionRow, writeState } from './sessionForm.ts';
 import { SessionKeeper } from './sessionKeeper.ts';
 import { Share } from './share.ts';
+import type { EndedSession } from './storedSessions.ts';
 import { Turn } from './turn.ts';
 
 /**
@@ -220,6 +221,11 @@ export class Datapath implements Road {
     // The session that replaced it also replaces it in the store.
     if (reason === 'replaced') return;
     this.#sessions.end(credential as CredentialId, peer, !mayResumeAfter(reason));
+  }
+
+  /** A session of an earlier process is over: it is to leave the store, however often the disk refuses. */
+  ended({ credential, peer }: EndedSession): void {
+    this.#sessions.end(credential, peer, false);
   }
 
   /** A session of an earlier process is over, of which this one has not heard: what waited for its device goes. */

@@ -24,7 +24,6 @@ import type { CipherSuite } from '../dtls/codec/cipherSuite.ts';
 import { DtlsEndpoint } from '../dtls/endpoint.ts';
 import { type DtlsLimits, defaultLimits } from '../dtls/settings.ts';
 import { RegistrationIds } from '../fleet/registrationId.ts';
-import { emptyCommit } from '../fleet/store.ts';
 import type { Definitions } from '../lwm2m/definitions.ts';
 import { Service } from '../service/service.ts';
 import { AddressProof } from './addressProof.ts';
@@ -113,7 +112,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     store,
     seed(),
     idleAt,
-    ended => store.commit({ ...emptyCommit, sessions: [{ kind: 'ended', forget: false, ...ended }] }, () => undefined),
+    session => datapath.ended(session),
     peer => datapath.overslept(peer),
   );
   const sessions = stored.size;

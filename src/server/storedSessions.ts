@@ -31,8 +31,8 @@ export class StoredSessions implements Sleepers {
   #nextIdle = 0;
 
   /**
-   * `ended` hears of sessions that are over, which are to be removed from the store; `overslept`, not before the
-   * constructor has returned, of each that nobody will hear of any more, whatever else is kept for its peer.
+   * `ended` hears of sessions that are over, which are to be removed from the store; `overslept` of each that nobody will
+   * hear of any more, whatever else is kept for its peer. Neither before the constructor has returned.
    */
   constructor(
     store: SessionStore,
@@ -103,12 +103,12 @@ export class StoredSessions implements Sleepers {
 
   #add({ peer, credential, state }: SessionHead): void {
     const remote = readState(state);
-    if (remote === undefined) return this.#ended({ peer, credential });
     const slot = this.#size++;
     this.#peers[slot] = peer;
     this.#credentials[slot] = credential;
     this.#byPeer.add(slot);
-    this.#place(slot, remote);
+    // One that cannot be read is found by its number only, and ends when it is to wake, or in time.
+    if (remote !== undefined) this.#place(slot, remote);
     this.#highestPeer = Math.max(this.#highestPeer, peer);
   }
 

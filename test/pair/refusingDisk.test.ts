@@ -1,5 +1,6 @@
 import t from 'tap';
 import { seconds } from '../../src/base/time.ts';
+import { defaultLimits } from '../../src/dtls/settings.ts';
 import { type SmallDevice, SmallWorld } from '../support/smallWorld.ts';
 
 t.test('after a restart numbers would be used that the disk has not reserved', t => {
@@ -56,6 +57,23 @@ t.test('a session whose end the disk refused more than once would wake at the ne
   world.run(seconds(100));
   world.diskFails = false;
   world.run(seconds(60));
+  t.equal(world.disk.sessions.size, 0);
+  t.end();
+});
+
+t.test('a session that sleeps until it is over would stay in the store if the disk refused just then', t => {
+  const { world } = registered();
+  world.restart();
+  t.equal(world.stored.size, 1);
+  world.carries = () => false;
+  world.diskFails = true;
+  world.run(defaultLimits.idleTimeout);
+  world.stored.expire(world.now.instant, 10);
+  world.run(seconds(100));
+  t.equal(world.stored.size, 0);
+  t.equal(world.disk.sessions.size, 1);
+  world.diskFails = false;
+  world.run(seconds(100));
   t.equal(world.disk.sessions.size, 0);
   t.end();
 });

@@ -14,7 +14,7 @@ import { type DtlsLimits, defaultLimits } from '../../src/dtls/settings.ts';
 import type { StoredEvent } from '../../src/fleet/event.ts';
 import { noProfiles, ProfileSet } from '../../src/fleet/profile.ts';
 import { RegistrationIds } from '../../src/fleet/registrationId.ts';
-import { type Commit, type CommitResult, emptyCommit } from '../../src/fleet/store.ts';
+import type { Commit, CommitResult } from '../../src/fleet/store.ts';
 import { coapOver } from '../../src/server/coapOver.ts';
 import { Datapath } from '../../src/server/datapath.ts';
 import { PlainPeers } from '../../src/server/plainPeers.ts';
@@ -154,8 +154,7 @@ export class Process {
       this.store,
       random.below(2 ** 32),
       idleAt,
-      ended =>
-        this.store.commit({ ...emptyCommit, sessions: [{ kind: 'ended', forget: false, ...ended }] }, () => undefined),
+      session => this.datapath.ended(session),
       peer => this.datapath.overslept(peer),
     );
     this.sessions = this.#stored.size;

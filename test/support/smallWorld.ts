@@ -80,6 +80,11 @@ export class SmallWorld {
     return this.#server.dtls;
   }
 
+  /** The sessions that sleep since the last start. */
+  get stored(): StoredSessions {
+    return this.#server.stored;
+  }
+
   device(name: string, options: SmallDeviceOptions = {}): SmallDevice {
     const device = new SmallDevice(this, name, this.devices.length, options);
     this.devices.push(device);
@@ -295,6 +300,7 @@ class Running {
   readonly coap: CoapEndpoint;
   readonly dtls: DtlsEndpoint;
   readonly datapath: Datapath;
+  readonly stored: StoredSessions;
   due = never;
   #ended = false;
 
@@ -311,17 +317,17 @@ class Running {
     const ids = new RegistrationIds(new BlockPermutation(secret));
     this.service = new Service({ ids, insecureCoap: false, outages, ...options });
     const idleAt = after(world.now.instant, defaultLimits.idleTimeout);
-    const stored = new StoredSessions(
+    this.stored = new StoredSessions(
       this.store,
       1,
       idleAt,
-      () => undefined,
+      session => this.datapath.ended(session),
       peer => this.datapath.overslept(peer),
     );
     this.dtls = new DtlsEndpoint({
       random: random.fork(),
       firstPeer,
-      sleepers: stored,
+      sleepers: this.stored,
       fakeKeySecret: secret,
       cids: new PermutedConnectionIds(secret),
       psk: pskLookup(this.store, error => {
