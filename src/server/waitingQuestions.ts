@@ -20,8 +20,8 @@ export class WaitingQuestions {
     if (!work.searching) {
       if (line.length >= questionLimits.all) return false;
       const { peer } = work.exchange;
-      const ofPeer = line.filter(({ exchange }) => exchange.peer === peer).length;
-      if (!isOperator && ofPeer >= questionLimits.each) return false;
+      const hasPart = () => line.filter(({ exchange }) => exchange.peer === peer).length >= questionLimits.each;
+      if (!isOperator && hasPart()) return false;
     }
     line.push({ ...work, searching: true });
     return true;
