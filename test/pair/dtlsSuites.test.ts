@@ -186,6 +186,12 @@ t.test(
       });
     t.strictSame(told(without(ExtensionType.encryptThenMac), cbcSuites), ['not-offered'], 'CBC that would leak');
     t.strictSame(told(extended(ExtensionType.extendedMasterSecret, Uint8Array.of(1))), ['malformed']);
+    const pair = handshakePair({ maxFragmentLength: 512 });
+    rewriteHello(pair, 'server', hello => ({
+      ...hello,
+      ...extended(ExtensionType.maxFragmentLength, Uint8Array.of(2))(hello),
+    }));
+    t.strictSame(pair.connect().client.closed, ['not-offered'], 'records of another length (RFC 6066 §4)');
   },
 );
 

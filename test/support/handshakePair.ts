@@ -7,6 +7,7 @@ import { DtlsClient } from '../../src/dtls/client.ts';
 import type { ClientSession } from '../../src/dtls/clientStep.ts';
 import { alertName, decodeAlert } from '../../src/dtls/codec/alert.ts';
 import type { CipherSuite } from '../../src/dtls/codec/cipherSuite.ts';
+import type { MaxFragmentLength } from '../../src/dtls/codec/extension.ts';
 import { decodeFragments, HandshakeType, handshakeHeaderLength } from '../../src/dtls/codec/handshake.ts';
 import type { NamedGroup } from '../../src/dtls/codec/namedGroup.ts';
 import {
@@ -240,6 +241,7 @@ export class PairClient {
       cid: options.cid,
       groups: options.groups,
       session: options.session,
+      maxFragmentLength: options.maxFragmentLength,
       ...(options.returnRoutability !== undefined && { returnRoutability: options.returnRoutability }),
       ...(options.giveUpAfter !== undefined && { giveUpAfter: options.giveUpAfter }),
     });
@@ -296,6 +298,7 @@ export interface ClientPairOptions {
   /** The connection ID that the client offers. */
   readonly cid?: Bytes;
   readonly returnRoutability?: boolean;
+  readonly maxFragmentLength?: MaxFragmentLength;
   readonly groups?: readonly NamedGroup[];
   /** What the client tries to resume first. */
   readonly session?: ClientSession;

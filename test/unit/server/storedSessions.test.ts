@@ -229,6 +229,27 @@ t.test('a record in the name of a device that sleeps would cost it its session w
   );
 });
 
+t.test('a session that this version cannot read would stay in the store for ever', async t => {
+  const unreadable = (pair: HandshakePair) => ({ ...rowOf(pair), state: Uint8Array.of(255) });
+  const pair = handshakePair({ cid: noBytes, returnRoutability: false }).connect();
+  const head = { peer: rowOf(pair).peer, credential: rowOf(pair).credential };
+
+  await t.test('whoever speaks with its connection ID finds that out', async t => {
+    const { stored, ended, overslept } = restart(pair, new Kept().keep(unreadable(pair)));
+    t.strictSame([stored.size, ended], [1, []], 'nothing is said of it before there is somebody to hear it');
+    pair.client.send('after');
+    pair.pass(50);
+    t.strictSame([stored.size, ended, overslept], [0, [head], [head.peer]]);
+    t.equal(pair.delivered.length, 0);
+  });
+
+  await t.test('and time does otherwise', async t => {
+    const { stored, ended, overslept } = restart(pair, new Kept().keep(unreadable(pair)));
+    stored.expire(idleAt, 10);
+    t.strictSame([stored.size, ended, overslept], [0, [head], [head.peer]]);
+  });
+});
+
 t.test('a session that is never heard again would be kept for ever', async t => {
   const pair = handshakePair().connect();
   const many = Array.from({ length: 25 }, (_, n) => ({
