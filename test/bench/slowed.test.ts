@@ -6,7 +6,9 @@ import t from 'tap';
 import { Slowed } from '../../tools/bench/slowed.ts';
 
 t.test('a slowed process has its share of the time at most, and all of it again once it is released', async t => {
-  const busy = spawn(process.execPath, ['-e', 'console.log("up"); for (;;);'], {
+  // It ends by itself, should nobody be left to end it.
+  const work = 'console.log("up"); for (const end = Date.now() + 60_000; Date.now() < end; );';
+  const busy = spawn(process.execPath, ['-e', work], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   t.teardown(() => busy.kill('SIGKILL'));
