@@ -24,8 +24,18 @@ const exchange: Exchange = {
   acknowledged: false,
 };
 
+const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
+
+/** Of a server that has nothing else, at a moment that does not pass. */
+function decisionsWith(parts: DatapathParts): Decisions {
+  const turn = new Turn(
+    () => now,
+    () => undefined,
+  );
+  return new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
+}
+
 t.test('removals that come again and again while the disk is slow would wait in a queue without end', async t => {
-  const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
   const answers: string[] = [];
   const settled: (() => void)[] = [];
   let isPending = true;
@@ -39,11 +49,7 @@ t.test('removals that come again and again while the disk is slow would wait in 
     report: { answered: () => undefined, crowded: () => crowded++ },
     service: { unobserved: () => undefined },
   } as unknown as DatapathParts;
-  const turn = new Turn(
-    () => now,
-    () => undefined,
-  );
-  const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
+  const decisions = decisionsWith(parts);
   const work = (): Work => ({
     exchange,
     context: { principal: { kind: 'anonymous' } } as Work['context'],
@@ -69,7 +75,6 @@ t.test('removals that come again and again while the disk is slow would wait in 
 });
 
 t.test('whoever is put off with 5.03 would be told nevertheless of what he asked to observe', async t => {
-  const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
   const settled: (() => void)[] = [];
   const unobserved: Exchange[] = [];
   const parts = {
@@ -78,11 +83,7 @@ t.test('whoever is put off with 5.03 would be told nevertheless of what he asked
     report: { answered: () => undefined, unavailable: () => undefined },
     service: { unobserved: (one: Exchange) => unobserved.push(one) },
   } as unknown as DatapathParts;
-  const turn = new Turn(
-    () => now,
-    () => undefined,
-  );
-  const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
+  const decisions = decisionsWith(parts);
   decisions.decide({
     exchange,
     context: { principal: { kind: 'anonymous' } } as Work['context'],
@@ -96,7 +97,6 @@ t.test('whoever is put off with 5.03 would be told nevertheless of what he asked
 });
 
 t.test('whoever asks and leaves before it is his turn would be counted among those who observe for ever', t => {
-  const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
   for (const peer of [1, firstPlainPeer] as Peer[]) {
     let isThere = true;
     const parts = {
@@ -105,11 +105,7 @@ t.test('whoever asks and leaves before it is his turn would be counted among tho
       dtls: { session: () => (isThere && peer === 1 ? {} : undefined) },
       plain: { remote: () => (isThere && peer !== 1 ? {} : undefined) },
     } as unknown as DatapathParts;
-    const turn = new Turn(
-      () => now,
-      () => undefined,
-    );
-    const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
+    const decisions = decisionsWith(parts);
     let turns = 0;
     const decide: Work['decide'] = () => {
       turns++;
@@ -134,7 +130,6 @@ t.test('whoever asks and leaves before it is his turn would be counted among tho
 });
 
 t.test('a removal that is decided again would end what the device was told on its next session', async t => {
-  const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
   const settled: ((result: 'conflict') => void)[] = [];
   let isThere = true;
   let last: { association: Peer } | undefined = { association: 1 as Peer };
@@ -145,11 +140,7 @@ t.test('a removal that is decided again would end what the device was told on it
     },
     dtls: { session: () => (isThere ? {} : undefined) },
   } as unknown as DatapathParts;
-  const turn = new Turn(
-    () => now,
-    () => undefined,
-  );
-  const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
+  const decisions = decisionsWith(parts);
   let decided = 0;
   decisions.decide({
     exchange,
@@ -176,7 +167,6 @@ t.test('a removal that is decided again would end what the device was told on it
 });
 
 t.test('what is kept of a peer would be kept for ever if it left before its change was durable', async t => {
-  const now: Now = { instant: 0 as Instant, wall: 0 as WallTime };
   const settled: ((result: 'durable') => void)[] = [];
   const changedBy: (Peer | undefined)[] = [];
   let isThere = true;
@@ -193,11 +183,7 @@ t.test('what is kept of a peer would be kept for ever if it left before its chan
       devices: { changed: (_: unknown, by: Peer | undefined) => changedBy.push(by), reported: () => undefined },
     },
   } as unknown as DatapathParts;
-  const turn = new Turn(
-    () => now,
-    () => undefined,
-  );
-  const decisions = new Decisions(parts, turn, new Share(() => now.instant), {} as DecisionsOut);
+  const decisions = decisionsWith(parts);
   const register = () =>
     decisions.decide({
       exchange: { ...exchange, peer: firstPlainPeer as Peer, code: Method.POST },
